@@ -1,0 +1,35 @@
+# Every target sets up .venv first (nothing to do when it is up to date) and then calls one Python entry point.
+#
+# The first time, pip installs everything that constraints.txt names. On Linux the torch of PyPI brings CUDA
+# along (several GB). For the CPU build, make the environment with PyTorch's own index:
+#     PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make book
+#
+# Variables: PYTHON (the Python that makes .venv, 3.11 or later), ARGS (handed on to the command).
+
+PYTHON ?= python3
+ARGS ?=
+VGLIB := .venv/bin/python -m vglib
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lab bench environment clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+book: environment ## build the HTML book; prints where it is
+	@$(VGLIB) book $(ARGS)
+
+test: environment ## run all checks and tests (ARGS="-k clipping" goes to pytest)
+	@$(VGLIB) test $(ARGS)
+
+lab: environment ## open the chapters in JupyterLab
+	@$(VGLIB) lab $(ARGS)
+
+bench: environment ## run the benchmarks
+	@$(VGLIB) bench $(ARGS)
+
+environment: ## set up .venv with everything in it
+	@$(PYTHON) vglib/course/environment.py
+
+clean: ## delete the built book and all caches; .venv stays
+	@$(PYTHON) -c "import shutil; [shutil.rmtree(name, ignore_errors=True) for name in ('_build', '.pytest_cache', '.ruff_cache', '.import_linter_cache', '.hypothesis')]"

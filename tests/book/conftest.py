@@ -1,0 +1,200 @@
+"""The built book on a loopback server, a browser that can reach nothing else, and the chapters' figures."""
+
+import functools
+import http.server
+import os
+import re
+import shutil
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HTML = ROOT / "_build" / "html"
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+
+
+def book_pages():
+    """Document names in the order of _toc.yml."""
+    import yaml
+
+    def files(node):
+        if isinstance(node, dict):
+            for key, value in node.items():
+                if key in {"root", "file"}:
+                    yield value
+                else:
+                    yield from files(value)
+        elif isinstance(node, list):
+            for item in node:
+                yield from files(item)
+
+    return list(files(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))))
+
+
+def pytest_generate_tests(metafunc):
+    """Parametrise by page; one worker does all tests of a page, so that it loads and draws it once."""
+    pages = book_pages()
+    if "any_page" in metafunc.fixturenames:
+        metafunc.parametrize("any_page", _grouped([*pages, "search", "genindex"]), scope="session")
+    if "page_name" in metafunc.fixturenames:
+        metafunc.parametrize("page_name", _grouped(pages), scope="session")
+
+
+def _grouped(names):
+    return [pytest.param(name, marks=pytest.mark.xdist_group(name), id=name) for name in names]
+
+
+def unavailable(message):
+    """Skip on a reader's machine; in CI nothing may be missing."""
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def html():
+    """Folder of the built book."""
+    if not (ROOT / "_build" / "html.good").exists():
+        unavailable("no built book, or its last build failed: make book")
+    return HTML
+
+
+@pytest.fixture(scope="session")
+def site(html):
+    """Address of the book on the loopback interface."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Quiet, directory=str(html))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from playwright.sync_api import Error, sync_playwright
+
+    names = ["chromium", "chromium-browser", "google-chrome"]
+    found = next(filter(None, map(shutil.which, names)), None)
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM_ARGUMENTS)
+        except Error as error:
+            unavailable(
+                f"no browser for the tests of the pages: apt-get install chromium ({error.message:.200})"
+            )
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visit:
+    """A page that was opened, and what happened meanwhile."""
+
+    page: object
+    complaints: list = field(default_factory=list)
+    refused: list = field(default_factory=list)
+    weight: int = 0
+
+
+@pytest.fixture(scope="session")
+def visit(browser, site):
+    """Function that opens a page, once for each colour scheme and width."""
+    opened = {}
+
+    def open_page(name, scheme="light", width=1280, fresh=False):
+        key = (name, scheme, width)
+        if key in opened and not fresh:
+            return opened[key]
+        context = browser.new_context(
+            color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce"
+        )
+        seen = Visit(context.new_page())
+
+        def guard(route):
+            if route.request.url.startswith((f"{site}/", "data:", "blob:")):
+                route.continue_()
+            else:
+                seen.refused.append(route.request.url)
+                route.abort()
+
+        def weigh(response):
+            seen.weight += int(response.headers.get("content-length", 0))
+
+        def listen(message):
+            if message.type in {"error", "warning"}:
+                seen.complaints.append(f"{message.type}: {message.text}")
+
+        context.route("**/*", guard)
+        seen.page.on("response", weigh)
+        seen.page.on("console", listen)
+        seen.page.on("pageerror", lambda error: seen.complaints.append(f"uncaught: {error}"))
+        seen.page.goto(f"{site}/{name}.html", wait_until="load")
+        seen.page.evaluate("() => window.MathJax?.startup?.promise")
+        seen.page.wait_for_load_state("networkidle")
+        if not fresh:
+            opened[key] = seen
+        return seen
+
+    return open_page
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of ``explore`` in a chapter."""
+
+    draw: object
+    size: tuple
+    panels: tuple
+    controls: dict
+
+
+@functools.cache
+def explore_calls(name):
+    """Run the code of a chapter here and collect its calls of ``explore``, by the id of the figure."""
+    import jupytext
+
+    import vglib.show
+
+    calls = {}
+    real = vglib.show.explore
+
+    def record(draw, *, size=(6.4, 3.6), panels=(1, 1), alt, title=None, **controls):
+        shown = real(draw, size=size, panels=panels, alt=alt, title=title, **controls)
+        positions = {
+            key: (given if hasattr(given, "texts") else vglib.show.slider(given)).values
+            for key, given in controls.items()
+        }
+        figure = re.search(r'<figure class="vg-explore" id="([^"]+)"', shown.html)
+        calls[figure[1]] = Call(draw, size, panels, positions)
+        return shown
+
+    notebook = jupytext.read(ROOT / f"{name}.md")
+    namespace = {"__name__": "__main__"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VGLIB_STATIC", "1")
+        patch.setattr(vglib.show, "explore", record)
+        patch.chdir(ROOT / "chapters")
+        for index, cell in enumerate(notebook.cells):
+            if cell.cell_type == "code":
+                exec(compile(cell.source, f"{name}, cell {index}", "exec"), namespace)
+    return calls
+
+
+@pytest.fixture
+def calls():
+    return explore_calls

@@ -1,0 +1,1 @@
+"""What every topic stands on: arrays, activations, cells, data, errors."""

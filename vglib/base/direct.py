@@ -1,0 +1,78 @@
+"""The loss's direct derivatives ∂⁺L/∂s: checked once, handed to a loop step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .arrays import Array, check_array, check_finite
+from .recurrence import Recurrence
+
+__all__ = ["direct_derivatives"]
+
+
+def direct_derivatives(
+    cell: Recurrence,
+    steps: int,
+    batch: int,
+    d_outputs: Array | Callable[[int, int], Array],
+    d_final: Array | None = None,
+    nonfinite: str = "raise",
+) -> tuple[Callable[[int], Array], Array]:
+    """Return t ↦ ∂⁺L/∂s_{t+1} (B, S), and the further derivative by s_T (B, S).
+
+    Parameters
+    ----------
+    cell : Recurrence
+    steps, batch : int
+        T and B.
+    d_outputs : Array, shape (T, B, H), or callable (start, stop) -> Array, shape (stop − start, B, H)
+    d_final : Array, shape (B, S), optional
+    nonfinite : {'raise', 'return'}
+
+    Raises
+    ------
+    ValueError, TypeError, NonFiniteError
+        Naming the parameter.
+    """
+    axes = [("B", batch), ("H", cell.hidden)]
+    if callable(d_outputs) and not hasattr(d_outputs, "shape"):
+        output_bar = _by_chunk(cell, steps, d_outputs, axes, nonfinite)
+    else:
+        check_array("d_outputs", d_outputs, [("T", steps), *axes], like=cell.weight_hh)
+        check_finite("d_outputs", d_outputs, nonfinite)
+
+        def output_bar(t: int) -> Array:
+            return d_outputs[t, ...]
+
+    if d_final is None:
+        start = cell.initial(batch)
+    else:
+        check_array("d_final", d_final, [("B", batch), ("S", cell.size)], like=cell.weight_hh)
+        check_finite("d_final", d_final[None, ...], nonfinite)
+        start = d_final
+    if cell.size == cell.hidden:
+        return output_bar, start
+    rest = cell.initial(batch)[:, cell.hidden :]  # the loss sees the block h alone
+    return lambda t: cell.xp.concat([output_bar(t), rest], axis=-1), start
+
+
+def _by_chunk(
+    cell: Recurrence, steps: int, d_outputs: Callable, axes: list, nonfinite: str
+) -> Callable[[int], Array]:
+    """Turn (start, stop) ↦ chunk into t ↦ row, holding one chunk of about √T steps at a time."""
+    length = max(1, round(steps**0.5))
+    held: dict[str, Any] = {"start": steps, "chunk": None}
+
+    def output_bar(t: int) -> Array:
+        if t < held["start"]:
+            start = max(0, t + 1 - length)
+            chunk = d_outputs(start, t + 1)
+            check_array(
+                "d_outputs(start, stop)", chunk, [("stop − start", t + 1 - start), *axes], cell.weight_hh
+            )
+            check_finite("d_outputs", chunk, nonfinite, first=start)
+            held.update(start=start, chunk=chunk)
+        return held["chunk"][t - held["start"], ...]
+
+    return output_bar

@@ -1,0 +1,237 @@
+r"""What all recurrent cells share: weights under PyTorch's names, conversion, projections.
+
+A cell is one layer in one direction. Its state s_t (B, S) is the blocks it names, side by side: [h] for an
+RNN, [h; c] for an LSTM. A subclass writes down four things and owns no loop:
+
+`step`            s_{t+1} from the projected input and s_t, and what must be kept
+`factors`         the local derivatives, from what was kept: all steps at once, or one
+`backward_step`   ∂L/∂s_t from ∂L/∂s_{t+1} and one step's factors
+`jacobian`        ∂s_{t+1}/∂s_t from the same factors (optional: `backward_step` gives it)
+
+Index legend: T steps, B sequences, D inputs, H units, S state size, G gates; t time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from types import ModuleType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from .arrays import (
+    Array,
+    check_array,
+    check_finite,
+    convert,
+    device_of,
+    dtype_name,
+    random_stream,
+    resolve_namespace,
+)
+
+__all__ = ["Recurrence"]
+
+
+@dataclass(frozen=True, eq=False)
+class Recurrence:
+    """Weights of one recurrent layer in one direction; the base class of all cells.
+
+    Attributes
+    ----------
+    weight_ih : Array, shape (G·H, D)
+        Input weights, gates stacked in PyTorch's order.
+    weight_hh : Array, shape (G·H, H)
+        Recurrent weights.
+    bias_ih, bias_hh : Array, shape (G·H,)
+        The two biases that PyTorch adds.
+    """
+
+    weight_ih: Array
+    weight_hh: Array
+    bias_ih: Array
+    bias_hh: Array
+
+    gates: ClassVar[int] = 1
+    blocks: ClassVar[tuple[str, ...]] = ("h",)
+    torch_name: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        check_array("weight_hh", self.weight_hh, [("G·H", None), ("H", None)])
+        rows, hidden = self.weight_hh.shape
+        if rows != self.gates * hidden:
+            raise ValueError(
+                f"weight_hh must have shape (G·H, H) with G={self.gates} for {type(self).__name__}; "
+                f"got {(rows, hidden)}"
+            )
+        like = {"like": self.weight_hh, "like_name": "the entries of weight_hh"}
+        check_array("weight_ih", self.weight_ih, [("G·H", rows), ("D", None)], **like)
+        for name in ("bias_ih", "bias_hh"):
+            check_array(name, getattr(self, name), [("G·H", rows)], **like)
+
+    # -- sizes and kinds ------------------------------------------------------------------------------
+
+    @property
+    def inputs(self) -> int:
+        """D, the number of inputs."""
+        return self.weight_ih.shape[1]
+
+    @property
+    def hidden(self) -> int:
+        """H, the number of units."""
+        return self.weight_hh.shape[1]
+
+    @property
+    def size(self) -> int:
+        """S, the size of the state: H for each block."""
+        return self.hidden * len(self.blocks)
+
+    @cached_property
+    def xp(self) -> ModuleType:
+        """The array namespace of the weights."""
+        return array_namespace(self.weight_hh)
+
+    @property
+    def dtype(self) -> str:
+        """Name of the weights' dtype."""
+        return dtype_name(self.weight_hh.dtype)
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """The weights by PyTorch's names (without its `_l0`)."""
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        return {name: getattr(self, name) for name in names}
+
+    def __repr__(self) -> str:
+        options = "".join(f", {k}={v!r}" for k, v in self._options().items())
+        sizes = f"inputs={self.inputs}, hidden={self.hidden}, dtype={self.dtype!r}"
+        return f"{type(self).__name__}({sizes}{options})"
+
+    def _options(self) -> dict[str, Any]:
+        """Return the settings beside the weights, which `to` carries along."""
+        own = {field.name for field in dataclasses.fields(self)} - set(self.parameters)
+        return {name: getattr(self, name) for name in sorted(own)}
+
+    # -- making and moving ----------------------------------------------------------------------------
+
+    @classmethod
+    def init(
+        cls,
+        inputs: int,
+        hidden: int,
+        seed: int = 0,
+        xp: ModuleType | None = None,
+        device: Any = None,
+        dtype: Any = "float64",
+        **options: Any,
+    ) -> Self:
+        """Draw every weight and bias from U(−1/√H, 1/√H), PyTorch's default for recurrent layers.
+
+        The same seed gives the same numbers under every `xp`.
+
+        Parameters
+        ----------
+        inputs, hidden : int
+            D and H.
+        seed : int
+            Seeds this draw alone; no global state is read or changed.
+        xp : module, optional
+            `numpy` (default), `torch` or any other array API namespace.
+        device : optional
+            Where the arrays shall live, in `xp`'s own words.
+        dtype : str or dtype
+            'float64' or 'float32'; under torch 'float16' and 'bfloat16' too.
+        **options
+            The cell's own settings, e.g. `activation='relu'` for `RNN`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A size that is not a positive integer, an unknown dtype or option.
+        """
+        for name, value in (("inputs", inputs), ("hidden", hidden)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer):
+                raise TypeError(f"{name} must be an integer; got {value!r}")
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1; got {value}")
+        xp, bound, rows = resolve_namespace(xp), hidden**-0.5, cls.gates * hidden
+        draw = random_stream(seed, f"{cls.__name__}.init")
+        shapes = {
+            "weight_ih": (rows, inputs),
+            "weight_hh": (rows, hidden),
+            "bias_ih": (rows,),
+            "bias_hh": (rows,),
+        }
+        weights = {
+            name: convert(draw.uniform(-bound, bound, shape), xp, dtype, device)
+            for name, shape in shapes.items()
+        }
+        return cls(**weights, **options)
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a cell with some weights or settings exchanged, checked like new ones."""
+        unknown = set(changes) - {field.name for field in dataclasses.fields(self)}
+        if unknown:
+            known = ", ".join(field.name for field in dataclasses.fields(self))
+            raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(unknown))}; it has {known}")
+        return dataclasses.replace(self, **changes)
+
+    def to(self, xp: ModuleType | None = None, device: Any = None, dtype: Any = None) -> Self:
+        """Return a copy under another library, on another device or in another dtype."""
+        xp = self.xp if xp is None else resolve_namespace(xp)
+        weights = {name: convert(w, xp, dtype, device) for name, w in self.parameters.items()}
+        return type(self)(**weights, **self._options())
+
+    # -- what a sequence needs ------------------------------------------------------------------------
+
+    def project(self, x: Array) -> Array:
+        """Return W_ih x_t + b_ih + b_hh for all steps in one product: (T, B, D) → (T, B, G·H)."""
+        return self.xp.matmul(x, self.weight_ih.T) + (self.bias_ih + self.bias_hh)
+
+    def initial(self, batch: int) -> Array:
+        """Return the zero state (B, S)."""
+        like = self.weight_hh
+        return self.xp.zeros((batch, self.size), dtype=like.dtype, device=device_of(like))
+
+    def check_input(self, x: Array, nonfinite: str = "raise") -> None:
+        """Raise unless `x` is (T, B, D), finite and of the weights' kind."""
+        check_array("x", x, [("T", None), ("B", None), ("D", self.inputs)], like=self.weight_hh)
+        check_finite("x", x, nonfinite)
+
+    def split(self, state: Array) -> dict[str, Array]:
+        """Return the blocks of a state (…, S) by name: {'h': …}, for an LSTM {'h': …, 'c': …}."""
+        h = self.hidden
+        return {name: state[..., i * h : (i + 1) * h] for i, name in enumerate(self.blocks)}
+
+    def output(self, state: Array) -> Array:
+        """Return what the layer above sees of a state (…, S): its block h, (…, H)."""
+        return state[..., : self.hidden]
+
+    # -- the four things a cell writes down -----------------------------------------------------------
+
+    def step(self, projected: Array, state: Array) -> tuple[Array, tuple[Array, ...]]:
+        """Return s_{t+1} (B, S) and what `factors` needs, from the projected input (B, G·H) and s_t."""
+        raise NotImplementedError(f"{type(self).__name__}.step")
+
+    def factors(self, saved: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Return the local derivatives from what `step` kept, for any leading axes."""
+        raise NotImplementedError(f"{type(self).__name__}.factors")
+
+    def backward_step(self, factors: tuple[Array, ...], d_state: Array) -> tuple[Array, Array, Array]:
+        """Return the gradients of s_t, of the input side and of the recurrent side, from that of s_{t+1}."""
+        raise NotImplementedError(f"{type(self).__name__}.backward_step")
+
+    def jacobian(self, factors: tuple[Array, ...]) -> Array:
+        """Return ∂s_{t+1}/∂s_t, (…, S, S) with rows for the output, for factors with any leading axes.
+
+        This generic form sends the rows of the identity through `backward_step`: a row of the Jacobian *is*
+        the gradient of one output. Cells override it with a shorter formula and are tested against it.
+        """
+        xp, size = self.xp, self.size
+        lead = factors[0].ndim - 1
+        rows = xp.eye(size, dtype=factors[0].dtype, device=device_of(factors[0]))
+        rows = xp.reshape(rows, (size, *([1] * lead), size))
+        return xp.moveaxis(self.backward_step(factors, rows)[0], 0, -2)

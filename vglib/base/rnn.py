@@ -1,0 +1,120 @@
+r"""The plain recurrent network.
+
+    a_t     = W_ih x_t + b_ih + W_hh h_t + b_hh
+    h_{t+1} = φ(a_t)
+    J_t     = ∂h_{t+1}/∂h_t = diag(φ′(a_t)) W_hh
+    ∂L/∂h_t = (∂L/∂h_{t+1} ⊙ φ′(a_t)) W_hh        (gradients are rows)
+
+Index legend: t time, B sequences, D inputs, H units; δ_t = ∂L/∂a_t (B, H).
+
+Source: Elman (1990); the weight names are those of `torch.nn.RNN`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from . import torch_copy
+from .activations import activation
+from .arrays import Array
+from .recurrence import Recurrence
+
+__all__ = ["RNN"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RNN(Recurrence):
+    """A recurrent layer h_{t+1} = φ(W_ih x_t + b_ih + W_hh h_t + b_hh), one direction.
+
+    Make one with `RNN.init` or `RNN.from_torch`; all arrays are of one library, dtype and device.
+
+    Attributes
+    ----------
+    weight_ih : Array, shape (H, D)
+    weight_hh : Array, shape (H, H)
+    bias_ih, bias_hh : Array, shape (H,)
+    activation : str
+        φ: 'tanh' (default), 'relu', 'sigmoid' or 'linear'.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Shapes, dtypes, devices or libraries that do not agree, or an unknown activation.
+
+    Examples
+    --------
+    >>> from vglib import RNN, bptt
+    >>> import numpy as np
+    >>> cell = RNN.init(inputs=2, hidden=3, seed=0)
+    >>> bptt.unroll(cell, np.zeros((5, 1, 2))).outputs.shape
+    (5, 1, 3)
+    """
+
+    activation: str = "tanh"
+
+    torch_name: ClassVar[str] = "RNN"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        activation(self.activation)
+
+    @classmethod
+    def from_torch(cls, module: Any, layer: int | None = None, reverse: bool = False) -> Self:
+        """Copy one layer and direction of a `torch.nn.RNN` or `torch.nn.RNNCell`.
+
+        Parameters
+        ----------
+        module : torch.nn.RNN or torch.nn.RNNCell
+            Its dtype and device are kept; absent biases become zeros.
+        layer : int, optional
+            Needed when there are several.
+        reverse : bool
+            The backward direction of a bidirectional module. It reads x from its end: pass `x` reversed.
+
+        Raises
+        ------
+        TypeError
+            Another kind of module.
+        ValueError
+            Several layers and none chosen, no such layer or direction, or `batch_first=True`.
+        """
+        weights = torch_copy.copy_from_module(module, "RNN", layer, reverse)
+        return cls(**weights, activation=module.nonlinearity)
+
+    def to_torch(self) -> Any:
+        """Return a `torch.nn.RNN` with copies of the weights.
+
+        Raises
+        ------
+        ValueError
+            The activation is one that `torch.nn.RNN` lacks.
+        """
+        if self.activation not in ("tanh", "relu"):
+            raise ValueError(
+                f"activation: torch.nn.RNN has tanh and relu only; this cell has {self.activation!r}"
+            )
+        return torch_copy.copy_to_module(self, nonlinearity=self.activation)
+
+    def step(self, projected: Array, state: Array) -> tuple[Array, tuple[Array, ...]]:
+        """Return h_{t+1} and (a_t,), from the projected input (B, H) and h_t (B, H)."""
+        a = projected + self.xp.matmul(state, self.weight_hh.T)
+        return activation(self.activation).function(self.xp, a), (a,)
+
+    def factors(self, saved: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Return (φ′(a),), shaped like a: (…, H)."""
+        (a,) = saved
+        return (activation(self.activation).derivative(self.xp, a),)
+
+    def backward_step(self, factors: tuple[Array, ...], d_state: Array) -> tuple[Array, Array, Array]:
+        """Return ∂L/∂h_t, δ_t and δ_t again (input and recurrent side are one), from ∂L/∂h_{t+1}."""
+        (slope,) = factors
+        delta = d_state * slope
+        # One flat product: a stack of small ones is several times slower.
+        d_previous = self.xp.matmul(self.xp.reshape(delta, (-1, self.hidden)), self.weight_hh)
+        return self.xp.reshape(d_previous, delta.shape), delta, delta
+
+    def jacobian(self, factors: tuple[Array, ...]) -> Array:
+        """Return diag(φ′(a)) W_hh, (…, H, H)."""
+        (slope,) = factors
+        return slope[..., None] * self.weight_hh

@@ -1,0 +1,84 @@
+"""Weights to and from `torch.nn`: copied, never shared.
+
+A cell that shared its weights with a module would, once an optimiser has stepped, differentiate a forward
+pass that nobody ran.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .arrays import convert, resolve_namespace
+
+__all__ = ["copy_from_module", "copy_to_module"]
+
+NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+def copy_from_module(module: Any, kind: str, layer: int | None, reverse: bool) -> dict[str, Any]:
+    """Return copies of one layer's and direction's weights of `torch.nn.<kind>` or `<kind>Cell`.
+
+    Absent biases become zeros. Arrays are torch tensors, detached, of the module's dtype and device.
+
+    Raises
+    ------
+    TypeError
+        Another kind of module.
+    ValueError
+        Several layers and none chosen, no such layer or direction, `batch_first` or `proj_size`.
+    """
+    import torch
+
+    if isinstance(module, getattr(torch.nn, f"{kind}Cell")):
+        if layer not in (None, 0) or reverse:
+            raise ValueError(
+                f"layer, reverse: a {kind}Cell has one layer and one direction; got {layer}, {reverse}"
+            )
+        suffix = ""
+    elif isinstance(module, getattr(torch.nn, kind)):
+        suffix = _suffix(module, kind, layer, reverse)
+    else:
+        raise TypeError(
+            f"module must be a torch.nn.{kind} or torch.nn.{kind}Cell; got {type(module).__name__}"
+        )
+    weights = {name: getattr(module, name + suffix, None) for name in NAMES}
+    rows = weights["weight_hh"].new_zeros(weights["weight_hh"].shape[0])
+    return {name: (rows if w is None else w).detach().clone() for name, w in weights.items()}
+
+
+def _suffix(module: Any, kind: str, layer: int | None, reverse: bool) -> str:
+    """Return the ending of PyTorch's parameter names, e.g. '_l1_reverse'; refuse what cannot be one cell."""
+    if module.batch_first:
+        raise ValueError(
+            f"batch_first=True: vglib is time first, (T, B, D); make the {kind} with batch_first=False "
+            "and pass x.transpose(0, 1)"
+        )
+    if getattr(module, "proj_size", 0):
+        raise ValueError(f"proj_size={module.proj_size}: projected states are not supported; use proj_size=0")
+    if layer is None:
+        if module.num_layers > 1:
+            raise ValueError(
+                f"layer: the module has {module.num_layers} layers; say which, 0 to {module.num_layers - 1}"
+            )
+        layer = 0
+    if layer not in range(module.num_layers):
+        raise ValueError(f"layer must be 0 to {module.num_layers - 1}; got {layer!r}")
+    if reverse and not module.bidirectional:
+        raise ValueError("reverse=True: the module is not bidirectional")
+    return f"_l{layer}{'_reverse' if reverse else ''}"
+
+
+def copy_to_module(cell: Any, **options: Any) -> Any:
+    """Return a one-layer `torch.nn` module of the cell's kind that holds copies of its weights."""
+    import torch
+
+    xp = resolve_namespace(torch)
+    weights = {name: convert(w, xp) for name, w in cell.parameters.items()}
+    like = weights["weight_hh"]
+    module = getattr(torch.nn, cell.torch_name)(
+        cell.inputs, cell.hidden, device=like.device, dtype=like.dtype, **options
+    )
+    with torch.no_grad():
+        for name, weight in weights.items():
+            getattr(module, f"{name}_l0").copy_(weight)
+    return module

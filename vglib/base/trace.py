@@ -1,0 +1,70 @@
+"""What a forward pass leaves behind, and what a backward pass returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .arrays import Array
+from .recurrence import Recurrence
+
+__all__ = ["Gradients", "Trace"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A recorded forward pass.
+
+    Attributes
+    ----------
+    cell : Recurrence
+        The cell that made it; its weights at that time.
+    inputs : Array, shape (T, B, D)
+    states : Array, shape (T+1, B, S)
+        s_0 … s_T, the initial state first: step t leads from `states[t]` to `states[t+1]`.
+    saved : tuple of Array, each (T, B, …)
+        What the cell keeps for its derivatives; an RNN its pre-activations.
+    """
+
+    cell: Recurrence
+    inputs: Array
+    states: Array
+    saved: tuple[Array, ...]
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return self.inputs.shape[0]
+
+    @property
+    def batch(self) -> int:
+        """B."""
+        return self.inputs.shape[1]
+
+    @property
+    def outputs(self) -> Array:
+        """h_1 … h_T, (T, B, H): what the layer above sees; `outputs[t]` is made from `inputs[t]`."""
+        return self.cell.output(self.states[1:, ...])
+
+    def __repr__(self) -> str:
+        return f"Trace(T={self.steps}, B={self.batch}, cell={self.cell!r})"
+
+
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """Gradients of one loss; what was not wanted is None.
+
+    Attributes
+    ----------
+    parameters : dict of str to Array, or None
+        ∂L/∂weight_ih, … by the cell's names, summed over steps and sequences.
+    inputs : Array, shape (T, B, D), or None
+    states : Array, shape (T+1, B, S), or None
+        Total ∂L/∂s_t; `states[t]` is `states[t+1] @ J[t]` plus the loss's direct derivative.
+    initial : Array, shape (B, S)
+        ∂L/∂s_0, always there.
+    """
+
+    parameters: dict[str, Array] | None
+    inputs: Array | None
+    states: Array | None
+    initial: Array

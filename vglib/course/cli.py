@@ -1,0 +1,127 @@
+"""The command line: ``python -m vglib``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from vglib.version import __version__
+
+_EPILOG = """\
+exit codes:
+  0  done
+  1  something failed: a page, a test, a benchmark
+  2  the command line was wrong
+  3  the command cannot run here: no checkout, or a package is missing
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser; each command names the function that runs it."""
+    top = argparse.ArgumentParser(
+        prog="vglib",
+        description="Build, test and open the course on vanishing and exploding gradients.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"vglib {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def add(name: str, summary: str, description: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            help=summary,
+            description=description,
+            epilog=_EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    book = add(
+        "book",
+        "build the HTML book",
+        "Build the HTML book into _build/html and print the path of its first page.\n"
+        "Chapters run again only when their code, what they import, or a result they read has changed.\n"
+        "Any warning and any failing cell fails the build.",
+    )
+    book.add_argument("--fresh", action="store_true", help="forget all pages and outputs first")
+    book.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors only")
+    book.set_defaults(run=_book)
+
+    test = add(
+        "test",
+        "run all checks and tests",
+        "Run the linters, the tests, the exercises, the build of the book and the tests of its pages.\n"
+        "All of them run, also when one fails; the last line counts what passed and what failed.\n"
+        "Other arguments go to pytest, for example: vglib test -k clipping",
+    )
+    test.set_defaults(run=_test)
+
+    lab = add(
+        "lab",
+        "open the chapters in JupyterLab",
+        "Start JupyterLab on the chapters; a double click on a chapter opens it as a notebook.\n"
+        "Other arguments go to JupyterLab, for example: vglib lab --no-browser",
+    )
+    lab.set_defaults(run=_lab)
+
+    bench = add(
+        "bench",
+        "run the benchmarks",
+        "Run the benchmarks side by side with what one would use instead.\n"
+        "Other arguments go to the benchmarks; see: vglib bench -- --help",
+    )
+    bench.set_defaults(run=_bench)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    argv
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    top = parser()
+    arguments, rest = top.parse_known_args(argv)
+    if rest and arguments.command == "book":
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    arguments.rest = [argument for argument in rest if argument != "--"]
+    from vglib.course.checkout import CannotRunError
+
+    try:
+        return arguments.run(arguments)
+    except CannotRunError as error:
+        print(f"vglib {arguments.command}: {error}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print(f"vglib {arguments.command}: interrupted", file=sys.stderr)
+        return 1
+
+
+def _book(arguments: argparse.Namespace) -> int:
+    from vglib.course import book
+
+    return book.build(fresh=arguments.fresh, quiet=arguments.quiet)
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    from vglib.course import suite
+
+    return suite.run(arguments.rest)
+
+
+def _lab(arguments: argparse.Namespace) -> int:
+    from vglib.course import lab
+
+    return lab.start(arguments.rest)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from vglib.course import lab
+
+    return lab.bench(arguments.rest)
