@@ -21,10 +21,11 @@ from .base.arrays import QUIET, Array, check_array, check_finite, device_of
 from .base.direct import direct_derivatives
 from .base.errors import choice
 from .base.recurrence import Recurrence
-from .base.trace import Gradients, Trace
+from .base.trace import Gradients, Trace, check_trace
 
 __all__ = ["Gradients", "Trace", "backprop", "contributions", "influence", "rtrl", "unroll"]
 
+ByStep = Callable[[int], Array]
 WANTS = ("parameters", "inputs", "states")
 
 
@@ -53,8 +54,7 @@ def unroll(cell: Recurrence, x: Array, initial: Array | None = None, nonfinite: 
     NonFiniteError
         Naming the tensor and the first step.
     """
-    if not isinstance(cell, Recurrence):
-        raise TypeError(f"cell must be a vglib cell such as RNN; got {type(cell).__name__}")
+    _check_cell(cell)
     cell.check_input(x, nonfinite)
     steps, batch = x.shape[:2]
     if initial is None:
@@ -112,6 +112,7 @@ def backprop(
     want = (want,) if isinstance(want, str) else tuple(want)
     for item in want:
         choice("want", item, WANTS)
+    check_trace(trace)
     cell, xp = trace.cell, trace.cell.xp
     states, delta_in, delta_rec = _reverse(trace, *_start(trace, d_outputs, d_final, nonfinite))
     check_finite("grads.states", states, nonfinite, "The gradient explodes.", backward=True)
@@ -155,6 +156,7 @@ def contributions(
     ValueError, TypeError, NonFiniteError
         As `backprop`.
     """
+    check_trace(trace)
     xp, cell = trace.cell.xp, trace.cell
     states, delta_in, delta_rec = _reverse(trace, *_start(trace, d_outputs, d_final, nonfinite))
     check_finite("grads.states", states, nonfinite, "The gradient explodes.", backward=True)
@@ -166,6 +168,7 @@ def contributions(
     }
 
 
+@QUIET
 def influence(trace: Trace, d_outputs: Array, weight: str = "weight_hh") -> Array:
     """Return how much step k adds to the gradient of the loss at step t, for all pairs.
 
@@ -187,24 +190,26 @@ def influence(trace: Trace, d_outputs: Array, weight: str = "weight_hh") -> Arra
 
     Raises
     ------
-    ValueError, TypeError
-        Arguments that do not fit the trace.
+    ValueError, TypeError, NonFiniteError
+        As `backprop`.
     """
+    check_trace(trace)
     choice("weight", weight, ("weight_hh", "weight_ih"))
     cell, xp = trace.cell, trace.cell.xp
     direct, start = _start(trace, d_outputs, None, "raise")
     # T losses travel back side by side; loss t joins at its own step.
     rows = xp.eye(trace.steps, dtype=start.dtype, device=device_of(start))
     losses = xp.zeros((trace.steps, *start.shape), dtype=start.dtype, device=device_of(start))
-    _, delta_in, delta_rec = _reverse(
+    states, delta_in, delta_rec = _reverse(
         trace, lambda t: rows[t, :][:, None, None] * direct(t)[None, ...], losses
     )
+    check_finite("grads.states", states, detail="The gradient explodes.", backward=True)
     if weight == "weight_hh":
         delta, source = delta_rec, cell.output(trace.states[:-1, ...])
     else:
         delta, source = delta_in, trace.inputs
     # δ xᵀ is an outer product: its Frobenius norm is the product of the two lengths.
-    lengths = xp.linalg.vector_norm(delta, axis=-1) * xp.linalg.vector_norm(source, axis=-1)[:, None, :]
+    lengths = _lengths(xp, delta) * _lengths(xp, source)[:, None, :]
     return xp.permute_dims(lengths, (1, 0, 2))
 
 
@@ -238,14 +243,16 @@ def rtrl(
     ValueError, TypeError, NonFiniteError
         As `unroll`.
     """
+    _check_cell(cell)
+    cell.check_input(x)
     first = unroll(cell, x[:1, ...], initial)  # checks what came, step 0
     xp, size, batch = cell.xp, cell.size, first.batch
-    cell.check_input(x)
     direct, start = direct_derivatives(cell, x.shape[0], batch, d_outputs)
     eye = xp.eye(size, dtype=start.dtype, device=device_of(start))[:, None, :]
     projected, state = cell.project(x), first.states[0, ...]
     sensitivity: dict[str, Array] = {}
     total: dict[str, Array] = {}
+    largest, steepest = [], []
     for t in range(x.shape[0]):
         following, kept = cell.step(projected[t, ...], state)
         # The backward step of the identity's rows: the Jacobian, and ∂⁺s_{t+1}/∂(pre-activations).
@@ -264,33 +271,49 @@ def rtrl(
             sensitivity[name] = grown
             share = xp.sum(xp.matmul(direct(t)[:, None, :], grown), axis=(0, 1))
             total[name] = share if t == 0 else total[name] + share
+            steepest.append(xp.max(xp.abs(total[name])))
         state = following
-    check_finite("final state", state[None, ...], first=x.shape[0])
+        largest.append(xp.max(xp.abs(state)))
+    check_finite("states", xp.stack(largest), first=1)
+    grown = xp.reshape(xp.stack(steepest), (x.shape[0], -1))
+    check_finite("parameters", grown, detail="The gradient explodes.", first=1)
     return {name: xp.reshape(total[name], w.shape) for name, w in cell.parameters.items()}, state
 
 
 @QUIET
-def _reverse(trace: Trace, direct: Callable[[int], Array], state_bar: Array) -> tuple[Array, Array, Array]:
-    """Run the one reverse loop; return s̄ (T+1, …, S) and the δ of the input and the recurrent side."""
+def _reverse(trace: Trace, direct: ByStep, state_bar: Array) -> tuple[Array, ...]:
+    """Run the one reverse loop; return s̄ (T+1, …, S) and both sides' δ (T, …, G·H)."""
     cell, xp = trace.cell, trace.cell.xp
     factors = cell.factors(trace.saved)
     bars, d_inputs, d_recurrents = [], [], []
     for t in reversed(range(trace.steps)):
         state_bar = state_bar + direct(t)
         bars.append(state_bar)
-        state_bar, d_input, d_recurrent = cell.backward_step(tuple(f[t, ...] for f in factors), state_bar)
+        here = tuple(f[t, ...] for f in factors)
+        state_bar, d_input, d_recurrent = cell.backward_step(here, state_bar)
         d_inputs.append(d_input)
         d_recurrents.append(d_recurrent)
     bars.append(state_bar)
-    delta_in = xp.stack(d_inputs[::-1])
     one_side = d_recurrents[0] is d_inputs[0]
-    return xp.stack(bars[::-1]), delta_in, delta_in if one_side else xp.stack(d_recurrents[::-1])
+    delta_in = xp.stack(d_inputs[::-1])
+    delta_rec = delta_in if one_side else xp.stack(d_recurrents[::-1])
+    return xp.stack(bars[::-1]), delta_in, delta_rec
+
+
+def _check_cell(cell: Any) -> None:
+    if not isinstance(cell, Recurrence):
+        raise TypeError(f"cell must be a vglib cell such as RNN; got {type(cell).__name__}")
 
 
 def _start(trace: Trace, d_outputs: Any, d_final: Array | None, nonfinite: str) -> tuple[Any, Array]:
-    if not isinstance(trace, Trace):
-        raise TypeError(f"trace must be what bptt.unroll returns; got {type(trace).__name__}")
     return direct_derivatives(trace.cell, trace.steps, trace.batch, d_outputs, d_final, nonfinite)
+
+
+def _lengths(xp: Any, vectors: Array) -> Array:
+    """Return Euclidean lengths along the last axis; no square under- or overflows."""
+    largest = xp.max(xp.abs(vectors), axis=-1, keepdims=True)
+    scale = xp.where(largest > 0, largest, xp.ones_like(largest))
+    return xp.linalg.vector_norm(vectors / scale, axis=-1) * scale[..., 0]
 
 
 def _flat(xp: Any, array: Array) -> Array:

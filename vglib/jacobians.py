@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .base.activations import activation
-from .base.arrays import QUIET, Array, check_finite, device_of, namespace
+from .base.arrays import QUIET, Array, check_dtype_name, check_finite, device_of, dtype_name, namespace
 from .base.errors import choice
 from .base.precision import PrecisionLags, precision_lags
 from .base.recurrence import Recurrence
-from .base.trace import Trace
+from .base.trace import Trace, check_trace
 
 __all__ = [
     "PascanuCondition",
@@ -60,7 +60,7 @@ def steps(trace: Trace) -> Array:
     TypeError
         `trace` is not a trace.
     """
-    _check_trace(trace)
+    check_trace(trace)
     return trace.cell.jacobian(trace.cell.factors(trace.saved))
 
 
@@ -72,7 +72,7 @@ def stream(trace: Trace, reverse: bool = False) -> Iterator[Array]:
     TypeError
         `trace` is not a trace.
     """
-    _check_trace(trace)
+    check_trace(trace)
     order = range(trace.steps)
     return (trace.cell.jacobian(_factors(trace, t)) for t in (reversed(order) if reverse else order))
 
@@ -121,7 +121,7 @@ def log_norms(
     >>> log_norms(bptt.unroll(cell, np.zeros((3, 1, 1))))[:, 0] / np.log(0.5)
     array([3., 2., 1., 0.])
     """
-    _check_trace(trace)
+    check_trace(trace)
     choice("ord", ord, ORDERS)
     cell = trace.cell
     xp, size = cell.xp, cell.hidden
@@ -130,13 +130,13 @@ def log_norms(
         rows, columns = (slice(i * size, (i + 1) * size) for i in _block_indices(cell, block))
     identity = math.log(size if block else cell.size) / 2 if ord == "fro" else 0.0
     product, exponent = _identity_rows(trace, rows)
-    logs = [_log_norm(xp, product[..., columns], ord) - identity]
+    logs = [_log_norm(xp, product[..., columns], ord, block) - identity]
     for t in reversed(range(trace.steps)):
         product, _, _ = cell.backward_step(_factors(trace, t), product)
         product, shift = _rescale(xp, product)
         exponent = exponent + shift
-        logs.append(exponent * math.log(2) + _log_norm(xp, product[..., columns], ord) - identity)
-    result = xp.stack(logs[::-1])
+        logs.append(exponent * math.log(2) + _log_norm(xp, product[..., columns], ord, block) - identity)
+    result = xp.astype(xp.stack(logs[::-1]), product.dtype)
     # −inf is an answer, a product that is exactly zero; NaN and +inf come from a Jacobian.
     answered = xp.where(result == -math.inf, xp.zeros_like(result), result)
     check_finite("jacobians", answered, nonfinite, backward=True)
@@ -151,17 +151,18 @@ def singular_values(jacobians: Array) -> Array:
     Raises
     ------
     TypeError
-        No array.
+        No array, or not of floats.
     ValueError
         Fewer than two axes.
     NonFiniteError
         A matrix that is not finite.
     """
     xp = namespace(jacobians, "jacobians")
+    check_dtype_name("jacobians's dtype", dtype_name(jacobians.dtype), xp)
     if jacobians.ndim < 2:
         raise ValueError(f"jacobians must have shape (…, S, S); got {tuple(jacobians.shape)}")
     check_finite("jacobians", jacobians if jacobians.ndim > 2 else jacobians[None, ...])
-    return xp.linalg.svdvals(jacobians)
+    return xp.astype(xp.linalg.svdvals(_wide(xp, jacobians)), jacobians.dtype)
 
 
 @QUIET
@@ -186,7 +187,7 @@ def log_singular_values(trace: Trace, start: int = 0, stop: int | None = None) -
     ValueError, TypeError
         No trace, or indices outside it.
     """
-    _check_trace(trace)
+    check_trace(trace)
     stop = trace.steps if stop is None else stop
     if not 0 <= start <= stop <= trace.steps:
         raise ValueError(f"start, stop must satisfy 0 ≤ start ≤ stop ≤ T={trace.steps}; got {start}, {stop}")
@@ -197,11 +198,11 @@ def log_singular_values(trace: Trace, start: int = 0, stop: int | None = None) -
         exponent = exponent + shift
     matrices = xp.permute_dims(product, (1, 0, 2))
     check_finite("jacobians", matrices)
-    sigma = xp.linalg.svdvals(matrices)
-    floor = cell.size * float(xp.finfo(sigma.dtype).eps) * sigma[:, :1]
+    sigma = xp.linalg.svdvals(_wide(xp, matrices))
+    floor = cell.size * float(xp.finfo(matrices.dtype).eps) * sigma[:, :1]
     kept = sigma > floor
     logs = xp.log(xp.where(kept, sigma, xp.ones_like(sigma))) + exponent[:, None] * math.log(2)
-    return xp.where(kept, logs, xp.full_like(logs, -math.inf))
+    return xp.astype(xp.where(kept, logs, xp.full_like(logs, -math.inf)), matrices.dtype)
 
 
 @dataclass(frozen=True)
@@ -268,11 +269,6 @@ def _spectral_norm(cell: Recurrence) -> float:
     return float(singular_values(cell.weight_hh)[0])
 
 
-def _check_trace(trace: Any) -> None:
-    if not isinstance(trace, Trace):
-        raise TypeError(f"trace must be what bptt.unroll returns; got {type(trace).__name__}")
-
-
 def _factors(trace: Trace, t: int) -> tuple[Array, ...]:
     """Return one step's factors; all at once would cost as much memory as the trace."""
     return trace.cell.factors(tuple(kept[t, ...] for kept in trace.saved))
@@ -292,7 +288,12 @@ def _identity_rows(trace: Trace, rows: slice) -> tuple[Array, Array]:
     like = cell.weight_hh
     eye = xp.eye(cell.size, dtype=like.dtype, device=device_of(like))[rows, :]
     product = xp.broadcast_to(eye[:, None, :], (eye.shape[0], trace.batch, cell.size))
-    return product, xp.zeros((trace.batch,), dtype=like.dtype, device=device_of(like))
+    return product, _wide(xp, xp.zeros((trace.batch,), dtype=like.dtype, device=device_of(like)))
+
+
+def _wide(xp: Any, array: Array) -> Array:
+    """Return half precision as float32: it cannot count exponents beyond 2⁸ or 2¹¹, and has no SVD."""
+    return xp.astype(array, xp.float32) if xp.finfo(array.dtype).bits < 32 else array
 
 
 def _rescale(xp: Any, product: Array) -> tuple[Array, Array]:
@@ -303,11 +304,14 @@ def _rescale(xp: Any, product: Array) -> tuple[Array, Array]:
     # Beyond this power the scale itself would not be a normal number; a smaller entry waits one more step.
     limit = math.floor(-math.log2(float(xp.finfo(product.dtype).smallest_normal)))
     power = xp.clip(power, -limit, limit)
-    return product * xp.pow(xp.full_like(power, 2.0), -power)[:, None], power
+    return product * xp.pow(xp.full_like(power, 2.0), -power)[:, None], _wide(xp, power)
 
 
-def _log_norm(xp: Any, product: Array, ord: str | int) -> Array:
+def _log_norm(xp: Any, product: Array, ord: str | int, block: tuple[str, str] | None) -> Array:
     """Return the log-norm of each sequence's matrix, −inf for zero, from (rows, B, columns)."""
+    product, power = _wide(xp, product), 0.0
+    if block is not None:  # may be far below the largest entry of its product, and is squared
+        product, power = _rescale(xp, product)
     if ord == 2:
         norm = xp.linalg.svdvals(xp.permute_dims(product, (1, 0, 2)))[:, 0]
     elif ord == "fro":
@@ -316,4 +320,5 @@ def _log_norm(xp: Any, product: Array, ord: str | int) -> Array:
         sums = xp.sum(xp.abs(product), axis=0 if ord == 1 else 2)
         norm = xp.max(sums, axis=1 if ord == 1 else 0)
     zero = norm == 0
-    return xp.where(zero, xp.full_like(norm, -math.inf), xp.log(xp.where(zero, xp.ones_like(norm), norm)))
+    logs = xp.log(xp.where(zero, xp.ones_like(norm), norm)) + power * math.log(2)
+    return xp.where(zero, xp.full_like(norm, -math.inf), logs)

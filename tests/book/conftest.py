@@ -145,7 +145,6 @@ def visit(browser, site):
         seen.page.on("pageerror", lambda error: seen.complaints.append(f"uncaught: {error}"))
         seen.page.goto(f"{site}/{name}.html", wait_until="load")
         seen.page.evaluate("() => window.MathJax?.startup?.promise")
-        seen.page.wait_for_load_state("networkidle")
         if not fresh:
             opened[key] = seen
         return seen

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-# The role and the description are put around what ``frame`` returns; the rest must be the same element by element.
+# The page adds a role and a description to what ``frame`` returns; all the rest must be the same.
 _SAME = """([id, expected]) => {
   const bare = (svg) => {
     const copy = svg.cloneNode(true);
@@ -63,7 +63,7 @@ def figures(visit, calls, page_name):
 
 
 def test_chapter_has_something_to_move(figures, page_name):
-    assert page_name.startswith("chapters/appendix/") or figures
+    assert figures or page_name == "chapters/index" or page_name.startswith("chapters/appendix/")
 
 
 def test_first_frames_are_those_of_the_code(figures):

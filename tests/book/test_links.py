@@ -35,9 +35,8 @@ def test_links_within_the_book_lead_somewhere(anchors, html, any_page):
         if urlsplit(target).scheme or target.startswith("//"):
             continue
         path = (page.parent / unquote(urlsplit(address).path)).resolve() if address else page
-        if not path.is_file():
-            broken.append(target)
-        elif name and path.suffix == ".html" and unquote(name) not in anchors[path].names:
+        lost = name and path.suffix == ".html" and unquote(name) not in anchors.get(path, anchors[page]).names
+        if lost or not path.is_file():
             broken.append(target)
     assert broken == []
 

@@ -57,8 +57,9 @@ def test_page_fits_a_phone(visit, any_page, scheme):
 def test_pictures_are_described(visit, any_page):
     missing = visit(any_page).page.evaluate(
         """() => [...document.querySelectorAll("img, svg[role=img]")]
-             .filter((one) => !(one.getAttribute("alt") ?? one.getAttribute("aria-label") ?? "").trim())
-             .filter((one) => one.getAttribute("aria-hidden") !== "true")
+             .filter((one) => !one.closest("[aria-hidden=true]"))
+             .filter((one) => !(one.getAttribute("alt") ?? one.getAttribute("aria-label") ??
+               document.getElementById(one.getAttribute("aria-labelledby"))?.textContent ?? "").trim())
              .map((one) => one.outerHTML.slice(0, 200))"""
     )
     assert missing == []
@@ -79,6 +80,23 @@ def test_page_is_accessible(visit, any_page, scheme, width):
         for node in found["nodes"]
     ]
     assert serious == []
+
+
+def test_figures_follow_the_dark_page(visit, page_name):
+    bright = visit(page_name, "dark").page.evaluate(
+        """() => {
+          const light = (one) => {
+            const color = getComputedStyle(one).backgroundColor.match(/[\\d.]+/g).map(Number);
+            return color[3] !== 0 && color[0] + color[1] + color[2] > 384;
+          };
+          const found = [];
+          for (const figure of document.querySelectorAll(".vg-stage, .vg-predict")) {
+            for (let one = figure; one; one = one.parentElement) if (light(one)) found.push(one.className);
+          }
+          return found;
+        }"""
+    )
+    assert bright == []
 
 
 def test_formulas_are_set(visit, page_name):

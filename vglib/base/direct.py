@@ -49,7 +49,7 @@ def direct_derivatives(
         start = cell.initial(batch)
     else:
         check_array("d_final", d_final, [("B", batch), ("S", cell.size)], like=cell.weight_hh)
-        check_finite("d_final", d_final[None, ...], nonfinite)
+        check_finite("d_final", d_final[None, ...], nonfinite, first=steps)
         start = d_final
     if cell.size == cell.hidden:
         return output_bar, start
@@ -62,17 +62,17 @@ def _by_chunk(
 ) -> Callable[[int], Array]:
     """Turn (start, stop) ↦ chunk into t ↦ row, holding one chunk of about √T steps at a time."""
     length = max(1, round(steps**0.5))
-    held: dict[str, Any] = {"start": steps, "chunk": None}
+    held: dict[str, Any] = {"start": 0, "stop": 0, "chunk": None}
 
     def output_bar(t: int) -> Array:
-        if t < held["start"]:
+        if not held["start"] <= t < held["stop"]:  # `rtrl` comes from the other end
             start = max(0, t + 1 - length)
             chunk = d_outputs(start, t + 1)
             check_array(
                 "d_outputs(start, stop)", chunk, [("stop − start", t + 1 - start), *axes], cell.weight_hh
             )
             check_finite("d_outputs", chunk, nonfinite, first=start)
-            held.update(start=start, chunk=chunk)
+            held.update(start=start, stop=t + 1, chunk=chunk)
         return held["chunk"][t - held["start"], ...]
 
     return output_bar

@@ -34,6 +34,6 @@ def choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
     ValueError
         Naming the parameter, what came and what is allowed.
     """
-    # Arrays compare elementwise, so only hashable things (strings, numbers) can be a choice.
-    if not isinstance(value, str | int) or value not in allowed:
+    # Arrays compare elementwise, so only strings and whole numbers can be a choice; True is no 1.
+    if isinstance(value, bool) or not isinstance(value, str | int) or value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")

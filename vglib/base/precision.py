@@ -40,7 +40,7 @@ class Format:
 
     def round(self, value: float) -> float:
         """Round a float64 to this format, ties to even."""
-        if self.bits == 53 or value == 0.0:
+        if self.bits == 53 or value == 0.0 or math.isinf(value):
             return value
         _, exponent = math.frexp(value)  # value = m · 2^exponent, ½ ≤ |m| < 1
         unit = max(exponent - 1, self.low) - self.bits + 1

@@ -33,7 +33,9 @@ from .arrays import (
     resolve_namespace,
 )
 
-__all__ = ["Recurrence"]
+__all__ = ["Arrays", "Recurrence"]
+
+Arrays = tuple[Array, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +222,7 @@ class Recurrence:
         """Return the local derivatives from what `step` kept, for any leading axes."""
         raise NotImplementedError(f"{type(self).__name__}.factors")
 
-    def backward_step(self, factors: tuple[Array, ...], d_state: Array) -> tuple[Array, Array, Array]:
+    def backward_step(self, factors: Arrays, d_state: Array) -> Arrays:
         """Return the gradients of s_t, of the input side and of the recurrent side, from that of s_{t+1}."""
         raise NotImplementedError(f"{type(self).__name__}.backward_step")
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Self
 from . import torch_copy
 from .activations import activation
 from .arrays import Array
-from .recurrence import Recurrence
+from .recurrence import Arrays, Recurrence
 
 __all__ = ["RNN"]
 
@@ -106,12 +106,13 @@ class RNN(Recurrence):
         (a,) = saved
         return (activation(self.activation).derivative(self.xp, a),)
 
-    def backward_step(self, factors: tuple[Array, ...], d_state: Array) -> tuple[Array, Array, Array]:
-        """Return ∂L/∂h_t, δ_t and δ_t again (input and recurrent side are one), from ∂L/∂h_{t+1}."""
+    def backward_step(self, factors: Arrays, d_state: Array) -> Arrays:
+        """Return ∂L/∂h_t, and δ_t for the input and for the recurrent side."""
         (slope,) = factors
         delta = d_state * slope
         # One flat product: a stack of small ones is several times slower.
-        d_previous = self.xp.matmul(self.xp.reshape(delta, (-1, self.hidden)), self.weight_hh)
+        flat = self.xp.reshape(delta, (-1, self.hidden))
+        d_previous = self.xp.matmul(flat, self.weight_hh)
         return self.xp.reshape(d_previous, delta.shape), delta, delta
 
     def jacobian(self, factors: tuple[Array, ...]) -> Array:

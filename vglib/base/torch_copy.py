@@ -61,7 +61,7 @@ def _suffix(module: Any, kind: str, layer: int | None, reverse: bool) -> str:
                 f"layer: the module has {module.num_layers} layers; say which, 0 to {module.num_layers - 1}"
             )
         layer = 0
-    if layer not in range(module.num_layers):
+    if isinstance(layer, bool) or not isinstance(layer, int) or layer not in range(module.num_layers):
         raise ValueError(f"layer must be 0 to {module.num_layers - 1}; got {layer!r}")
     if reverse and not module.bidirectional:
         raise ValueError("reverse=True: the module is not bidirectional")

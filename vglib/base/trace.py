@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from .arrays import Array
 from .recurrence import Recurrence
 
-__all__ = ["Gradients", "Trace"]
+__all__ = ["Gradients", "Trace", "check_trace"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,3 +69,9 @@ class Gradients:
     inputs: Array | None
     states: Array | None
     initial: Array
+
+
+def check_trace(trace: Any) -> None:
+    """Raise TypeError unless `trace` is a `Trace`."""
+    if not isinstance(trace, Trace):
+        raise TypeError(f"trace must be what bptt.unroll returns; got {type(trace).__name__}")

@@ -34,6 +34,7 @@ def setup(app: "Sphinx") -> dict[str, Any]:
     app.connect("builder-inited", _prepare)
     app.connect("builder-inited", _without_thebe)
     app.connect("source-read", _bind_cache)
+    app.connect("html-page-context", _plain_bibliography)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -78,6 +79,17 @@ def _without_thebe(app: "Sphinx") -> None:
         for listener in list(app.events.listeners.get(event, [])):
             if listener.handler.__module__ == "sphinx_thebe":
                 app.disconnect(listener.id)
+
+
+def _plain_bibliography(
+    app: "Sphinx", pagename: str, templatename: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Take ARIA roles off bibliographies: docutils nests them so that a screen reader cannot use them."""
+    body = context.get("body")
+    if body and "citation-list" in body:
+        for role in ("list", "doc-biblioentry", "doc-backlink"):
+            body = body.replace(f' role="{role}"', "")
+        context["body"] = body
 
 
 def _bind_cache(app: "Sphinx", docname: str, source: list[str]) -> None:

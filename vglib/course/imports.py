@@ -14,6 +14,8 @@ import grimp
 
 # ```{code-cell} … ``` with any number of backticks, or the colon fence; options are comments to Python.
 _CELL = re.compile(r"^(?P<fence>`{3,}|:{3,})\{code-cell\}[^\n]*\n(?P<code>.*?)^(?P=fence)\s*$", re.M | re.S)
+# A file below the folder of the module that names it, such as static/quiz.css.
+_DATA = re.compile(r"\w[\w/-]*\.\w[\w.]*")
 _OPTIONS = re.compile(r"\A(?:---\n.*?^---\n|(?::[\w-]+:[^\n]*\n)+)", re.M | re.S)
 
 
@@ -30,6 +32,12 @@ def parse(cell: str) -> ast.Module:
         from IPython.core.inputtransformer2 import TransformerManager
 
         return ast.parse(TransformerManager().transform_cell(cell))
+
+
+def strings(tree: ast.AST) -> set[str]:
+    """Return all string constants in the code."""
+    constants = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return {value for value in constants if isinstance(value, str)}
 
 
 def imported_modules(tree: ast.AST, package: str) -> set[str]:
@@ -127,12 +135,7 @@ class Fingerprints:
 
     def results(self, chapter: str) -> set[Path]:
         """Files in ``results/`` that the code names: by path, by file name or by stem."""
-        texts = {
-            node.value
-            for cell in code_cells(chapter)
-            for node in ast.walk(parse(cell))
-            if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        }
+        texts = {text for cell in code_cells(chapter) for text in strings(parse(cell))}
         folder = self.root / "results"
         files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
         names = {text.rpartition("results/")[2] for text in texts}
@@ -146,18 +149,15 @@ class Fingerprints:
         return sorted(path for path in files if path.is_file())
 
     def _files_of(self, module: str) -> Iterator[Path]:
-        """Yield the module's file and the data files that lie beside it."""
+        """Yield the module's file, the data files that lie beside it and those that it names."""
         path = self.root.joinpath(*module.split("."))
-        if path.is_dir():
-            yield path / "__init__.py"
-        else:
-            yield path.with_suffix(".py")
+        source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        yield source
+        texts = strings(ast.parse(source.read_text(encoding="utf-8")))
+        yield from (source.parent / text for text in texts if _DATA.fullmatch(text))
         if module.count(".") > 1:
-            yield from (
-                file
-                for file in path.parent.iterdir()
-                if file.is_file() and file.suffix not in {".py", ".pyc"}
-            )
+            files = (file for file in source.parent.iterdir() if file.is_file())
+            yield from (file for file in files if file.suffix not in {".py", ".pyc"})
 
     def digest(self, files: list[Path]) -> str:
         """Fingerprint of the files' names and contents and of the Python version."""

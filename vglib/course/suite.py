@@ -71,7 +71,8 @@ def steps(folder: Path, arguments: Sequence[str]) -> list[tuple[str, list[str]]]
     """
     python = [sys.executable, "-m"]
     pytest = [*python, "pytest", "-q"]
-    parallel = ["-n", "2"]
+    # By group: all tests of one page go to one worker, which loads and draws it once.
+    parallel = ["-n", "2", "--dist", "loadgroup"]
     linter = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     # These look at the built book.
     pages = ["tests/book", "tests/course/test_chapters.py"]

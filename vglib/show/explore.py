@@ -57,13 +57,10 @@ def explore(
 
     Examples
     --------
-    >>> import os
-    >>> os.environ["VGLIB_STATIC"] = "1"
     >>> def powers(ax, w):
     ...     ax.plot([w**t for t in range(20)])
     ...     ax.set_ylim(0, 2)
-    >>> explore(powers, w=[0.5, 0.9, 1.0], alt="Powers of w against the step.")
-    explore(powers): Powers of w against the step.
+    >>> figure = explore(powers, w=[0.5, 0.9, 1.0], alt="Powers of w against the step.")
     """
     made = {name: _control(name, given) for name, given in controls.items()}
     check_draw(draw, made)
@@ -102,6 +99,9 @@ def _control(name: str, given: Any) -> Slider:
 
 
 def _check_texts(alt: Alt, title: str | None, size: Any, panels: Any) -> None:
+    for name, value in {"alt": alt, "title": title, "size": size, "panels": panels}.items():
+        if isinstance(value, Slider):
+            raise TypeError(f"{name} is a setting of the figure, so no control can have that name")
     if not callable(alt) and not isinstance(alt, str):
         raise TypeError(
             f"alt must be text or a function of the values, not {type(alt).__name__}: {alt!r:.80}"
@@ -110,6 +110,3 @@ def _check_texts(alt: Alt, title: str | None, size: Any, panels: Any) -> None:
         raise ValueError("alt is empty; it must say what is seen in the figure")
     if title is not None and (not isinstance(title, str) or not title.strip()):
         raise ValueError(f"title must be text, not {title!r:.80}")
-    for name, value in (("size", size), ("panels", panels)):
-        if isinstance(value, Slider):
-            raise TypeError(f"{name} is a setting of the figure, so no control can have that name")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from hashlib import sha256
+from html import unescape
 from importlib.resources import files
 
 from vglib.show.page import Shown
@@ -37,7 +38,7 @@ def predict(question: str, options: Mapping[str, str], right: str) -> Shown:
     ...     {"about 0.5": "That is 0.9<sup>7</sup>.", "about 0.005": "It halves every 6.6 steps."},
     ...     right="about 0.005",
     ... )
-    predict: How large is 0.950?
+    predict: How large is 0.9^50?
     """
     if not isinstance(options, Mapping):
         raise TypeError(f"options must map each option to its feedback, not {type(options).__name__}")
@@ -70,4 +71,5 @@ def predict(question: str, options: Mapping[str, str], right: str) -> Shown:
     style = files("vglib.show").joinpath("static/quiz.css").read_text(encoding="utf-8")
     legend = f'<legend><span class="vg-cue">Predict before you look.</span> {question}</legend>'
     html = f'<style>{style}</style><fieldset class="vg-predict" id="{key}">{legend}{"".join(rows)}</fieldset>'
-    return Shown(html, f"predict: {re.sub('<[^>]*>', '', question):.70}")
+    plain = re.sub("<[^>]*>", "", question.replace("<sup>", "^").replace("<sub>", "_"))
+    return Shown(html, f"predict: {unescape(plain):.70}")

@@ -44,7 +44,8 @@ def frame(
         Function ``draw(ax, **values)``; with more than one panel it gets the array of axes that
         ``Figure.subplots`` gives.
     values
-        One value for each control.
+        One value for each control. With values the axes stand where they always stand, so that
+        they do not move from frame to frame; without, they are fitted to their labels.
     size
         Width and height in inches; at 6.4 inches the text reads well on a telephone.
     panels
@@ -64,27 +65,35 @@ def frame(
     with style():
         figure = Figure(figsize=(width, height))
         canvas = FigureCanvasSVG(figure)
-        left, right, bottom, top = _MARGINS
-        panel_width = (width - columns * (left + right)) / columns
-        panel_height = (height - rows * (bottom + top)) / rows
-        if min(panel_width, panel_height) <= 0:
-            raise ValueError(
-                f"size {width:g} x {height:g} inches leaves no room for panels {rows} x {columns}: "
-                f"a panel needs more than {left + right:g} x {bottom + top:g}"
-            )
         axes = figure.subplots(rows, columns)
-        figure.subplots_adjust(
-            left=left / width,
-            right=1 - right / width,
-            bottom=bottom / height,
-            top=1 - top / height,
-            wspace=(left + right) / panel_width,
-            hspace=(bottom + top) / panel_height,
-        )
+        if given:
+            _stand_still(figure, rows, columns)
+        else:
+            figure.set_layout_engine("constrained")
         draw(axes, **given)
         written = io.StringIO()
         canvas.print_svg(written, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return prefixed(tidy(written.getvalue()), prefix)
+
+
+def _stand_still(figure: Figure, rows: int, columns: int) -> None:
+    width, height = figure.get_size_inches()
+    left, right, bottom, top = _MARGINS
+    panel_width = width / columns - left - right
+    panel_height = height / rows - bottom - top
+    if min(panel_width, panel_height) <= 0:
+        raise ValueError(
+            f"size {width:g} x {height:g} inches leaves no room for panels {rows} x {columns}: "
+            f"each needs more than {left + right:g} x {bottom + top:g}"
+        )
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - right / width,
+        bottom=bottom / height,
+        top=1 - top / height,
+        wspace=(left + right) / panel_width,
+        hspace=(bottom + top) / panel_height,
+    )
 
 
 def check_draw(draw: Callable[..., Any], names: Iterable[str]) -> None:
@@ -134,14 +143,18 @@ def _attribute(match: re.Match[str]) -> str:
         value = _TRANSFORM.sub(lambda part: f"{part[1]}({_NUMBER.sub(_round, part[2])})", value)
     elif name == "style":
         value = value.replace(": ", ":").replace("; ", ";").rstrip(";")
-    value = value.replace(INK, "currentColor").replace(PAPER, "var(--vg-paper,#fff)")
+    value = (
+        value.replace(INK, "currentColor")
+        .replace("#000000", "currentColor")
+        .replace(PAPER, "var(--vg-paper,#fff)")
+    )
     return f"{name}='{value.replace(chr(39), '&#39;')}'"
 
 
 def tidy(svg: str) -> str:
     """Make matplotlib's SVG small and let it take the colours of its page.
 
-    Numbers are rounded inside attributes alone, never in text; `INK` becomes ``currentColor``;
+    Numbers are rounded inside attributes alone, never in text; `INK` and black become ``currentColor``;
     the prologue, comments and ids that nothing refers to go. One element a line is left.
     """
     start = svg.index("<svg")
@@ -167,9 +180,9 @@ def tidy(svg: str) -> str:
     # What matplotlib says in a style sheet for every element of the document, here for this figure alone.
     box = re.search(r"viewBox='[^']*'", lines[0])
     assert box, "matplotlib wrote an SVG without a viewBox"
-    lines[0] = (
-        f"<svg xmlns='http://www.w3.org/2000/svg' {box[0]} style='stroke-linejoin:round;stroke-linecap:butt'>"
-    )
+    # It leaves out a black fill, SVG's default; here black is ink.
+    general = "fill:currentColor;stroke-linejoin:round;stroke-linecap:butt"
+    lines[0] = f"<svg xmlns='http://www.w3.org/2000/svg' {box[0]} style='{general}'>"
     return "\n".join(_without_empty_groups(lines))
 
 

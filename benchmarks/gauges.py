@@ -1,0 +1,142 @@
+"""What is measured alone, each in a fresh process: ``python -m benchmarks.gauges GAUGE ARGUMENTS…``.
+
+Peak memory comes from `tracemalloc`, which NumPy reports its arrays to, or from PyTorch's CUDA allocator.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+from .race import ROOT, BenchmarkError, child_environment
+
+__all__ = ["import_cost", "measure"]
+
+IMPORT = """
+import numpy
+from time import perf_counter
+start = perf_counter()
+import vglib
+print((perf_counter() - start) * 1e3)
+"""
+
+
+def measure(gauge: str, *arguments: str) -> dict[str, float]:
+    """Run one of this module's gauges in a child and return its numbers.
+
+    Raises
+    ------
+    BenchmarkError
+        It failed.
+    """
+    return json.loads(_child("-m", "benchmarks.gauges", gauge, *arguments))
+
+
+def import_cost(repeats: int, tick: Callable[[str], None]) -> list[float]:
+    """Return the milliseconds of `import vglib` after `import numpy`, each in a fresh process."""
+    _child("-c", IMPORT)  # leaves compiled files behind
+    costs = []
+    for _ in range(repeats):
+        costs.append(float(_child("-c", IMPORT)))
+        tick("import vglib")
+    return costs
+
+
+def _child(*command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=child_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise BenchmarkError(f"{' '.join(command[:3])} stopped with exit code {done.returncode}")
+    return done.stdout
+
+
+def peak_bytes(call: Callable[[], Any], device: str) -> int:
+    """Return the most memory that a call holds at once beyond what was there before, its result included."""
+    if device == "cpu":
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        call()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return peak - before
+    import torch
+
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    call()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated() - before
+
+
+def log_norms(steps: str, dtype: str, backend: str, device: str, repeats: str) -> dict[str, float]:
+    """Time and peak memory of `jacobians.log_norms` for T steps."""
+    from vglib import jacobians
+
+    from .problem import LONG, Contender, Problem
+    from .worker import time_block
+
+    sizes = dataclasses.replace(LONG, steps=int(steps))
+    trace = Problem(sizes, backend, device, dtype).trace()
+
+    def call() -> Any:
+        return jacobians.log_norms(trace)
+
+    contender = Contender(call, dict)
+    times = [time_block(contender, device) for _ in range(int(repeats))]
+    return {"ms": statistics.median(times), "bytes": peak_bytes(call, device)}
+
+
+def product_of_steps(backend: str, device: str) -> dict[str, float]:
+    """Peak memory of storing all Jacobians and multiplying them up."""
+    from .instead import product_of_steps
+
+    return {"bytes": peak_bytes(product_of_steps(backend, device).call, device)}
+
+
+def precision(steps: str, backend: str, device: str) -> dict[str, float]:
+    """How far float32 log-norms are from float64's, for the same trace, as a share of their range."""
+    from vglib import jacobians
+    from vglib.base.arrays import convert, to_numpy
+
+    from .problem import LONG, Problem
+
+    trace = Problem(dataclasses.replace(LONG, steps=int(steps)), backend, device).trace()
+    xp = trace.cell.xp
+
+    def double(array: Any) -> Any:
+        return convert(array, xp, "float64")
+
+    promoted = dataclasses.replace(
+        trace,
+        cell=trace.cell.to(dtype="float64"),
+        inputs=double(trace.inputs),
+        states=double(trace.states),
+        saved=tuple(map(double, trace.saved)),
+    )
+    single = to_numpy(jacobians.log_norms(trace)).astype("float64")
+    exact = to_numpy(jacobians.log_norms(promoted))
+    return {"share": float(abs(single - exact).max() / (exact.max() - exact.min()))}
+
+
+def main(gauge: str, *arguments: str) -> None:
+    """Run a gauge and print its numbers as JSON."""
+    start = perf_counter()
+    known = {"log_norms": log_norms, "product_of_steps": product_of_steps, "precision": precision}
+    print(json.dumps({**known[gauge](*arguments), "seconds": perf_counter() - start}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

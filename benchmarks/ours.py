@@ -1,0 +1,66 @@
+"""What vglib does. Every function makes one contender from a backend and a device."""
+
+from __future__ import annotations
+
+from vglib import bptt, jacobians
+from vglib.base.arrays import to_numpy
+
+from .problem import LONG, SHORT, Contender, Problem
+
+__all__ = ["gradients", "log_norms", "steps", "stream"]
+
+
+def steps(backend: str, device: str) -> Contender:
+    """All one-step Jacobians, stored."""
+    problem = Problem(SHORT, backend, device)
+    trace = problem.trace()
+
+    def evidence() -> dict:
+        J = jacobians.steps(trace)
+        return {
+            "J v": to_numpy(J @ problem.probe),
+            "v J": to_numpy(problem.probe @ J),
+        }
+
+    return Contender(lambda: jacobians.steps(trace), evidence)
+
+
+def stream(backend: str, device: str) -> Contender:
+    """All one-step Jacobians one after the other; each is complete before the next and none is kept."""
+    problem = Problem(SHORT, backend, device)
+    trace, xp, v = problem.trace(), problem.cell.xp, problem.probe
+
+    def call() -> None:
+        for _ in jacobians.stream(trace):
+            pass
+
+    def evidence() -> dict:
+        pairs = [(J @ v, v @ J) for J in jacobians.stream(trace)]
+        return {
+            "J v": to_numpy(xp.stack([pair[0] for pair in pairs])),
+            "v J": to_numpy(xp.stack([pair[1] for pair in pairs])),
+        }
+
+    return Contender(call, evidence)
+
+
+def gradients(backend: str, device: str) -> Contender:
+    """Forward and backward: gradients of parameters, inputs and states."""
+    problem = Problem(SHORT, backend, device)
+
+    def call() -> bptt.Gradients:
+        return bptt.backprop(bptt.unroll(problem.cell, problem.x), problem.d_outputs)
+
+    def evidence() -> dict:
+        grads = call()
+        return {name: to_numpy(g) for name, g in {**grads.parameters, "inputs": grads.inputs}.items()}
+
+    return Contender(call, evidence)
+
+
+def log_norms(backend: str, device: str) -> Contender:
+    """Log-norms of all products ∂s_T/∂s_t, with one running product."""
+    trace = Problem(LONG, backend, device).trace()
+    return Contender(
+        lambda: jacobians.log_norms(trace), lambda: {"log-norms": to_numpy(jacobians.log_norms(trace))}
+    )

@@ -1,0 +1,82 @@
+"""The same numbers for every contender, whichever library it computes with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vglib import RNN, bptt
+from vglib.base.arrays import convert, random_stream, resolve_namespace
+from vglib.base.trace import Trace
+
+__all__ = ["LONG", "SHORT", "Contender", "Problem", "Sizes"]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """T steps, B sequences, D inputs, H units."""
+
+    steps: int
+    batch: int
+    inputs: int
+    hidden: int
+
+    def __str__(self) -> str:
+        return f"T={self.steps}, B={self.batch}, D={self.inputs}, H={self.hidden}"
+
+
+SHORT = Sizes(steps=100, batch=32, inputs=32, hidden=128)
+LONG = Sizes(steps=1000, batch=32, inputs=32, hidden=64)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One of those that take turns.
+
+    Attributes
+    ----------
+    call : callable
+        What is timed. On a GPU it only starts the work; the worker waits for the end of it.
+    evidence : callable
+        Numbers that must agree with every other contender's, by name; computed once and not timed.
+    """
+
+    call: Callable[[], Any]
+    evidence: Callable[[], dict[str, np.ndarray]]
+
+
+class Problem:
+    """A tanh RNN with PyTorch's default weights, normal inputs, and a loss that looks at every output.
+
+    Parameters
+    ----------
+    sizes : Sizes
+    backend : {'numpy', 'torch'}
+    device : {'cpu', 'cuda'}
+    dtype : str
+    """
+
+    def __init__(self, sizes: Sizes, backend: str, device: str, dtype: str = "float32") -> None:
+        if backend == "torch":
+            import torch
+
+            xp, place = resolve_namespace(torch), device
+        else:
+            xp, place = resolve_namespace(np), None
+        draw = random_stream(0, "benchmarks")
+        T, B, D, H = sizes.steps, sizes.batch, sizes.inputs, sizes.hidden
+
+        def normal(*shape: int) -> Any:
+            return convert(draw.standard_normal(shape), xp, dtype, place)
+
+        self.cell = RNN.init(D, H, seed=0, xp=xp, device=place, dtype=dtype)
+        self.x = normal(T, B, D)
+        self.d_outputs = normal(T, B, H)
+        self.probe = normal(H)
+
+    def trace(self) -> Trace:
+        """Return our forward pass."""
+        return bptt.unroll(self.cell, self.x)

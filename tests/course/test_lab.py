@@ -1,0 +1,134 @@
+"""JupyterLab as `vglib lab` starts it: chapters open as notebooks and their sliders are alive."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from vglib.course.lab import CONFIG, lab_command, lab_environment
+
+CHAPTER = """\
+---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+    format_version: 0.13
+kernelspec:
+  display_name: Python 3 (ipykernel)
+  language: python
+  name: python3
+---
+
+# A chapter
+
+```{code-cell} ipython3
+from vglib.show import explore
+
+def powers(ax, w):
+    ax.plot([w**t for t in range(9)])
+
+explore(powers, w=[0.5, 0.9], alt="Powers of w.")
+```
+"""
+
+
+def test_sliders_are_alive_in_lab():
+    assert "VGLIB_STATIC" not in lab_environment({"VGLIB_STATIC": "1"})
+
+
+def test_own_settings_come_before_ours():
+    environment = lab_environment({"JUPYTER_CONFIG_PATH": "/mine"})
+    assert environment["JUPYTER_CONFIG_PATH"].split(os.pathsep) == ["/mine", str(CONFIG)]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Address of a running JupyterLab on a folder with one chapter."""
+    pytest.importorskip("jupyterlab")
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "chapters").mkdir()
+    (folder / "chapters" / "one.md").write_text(CHAPTER, encoding="utf-8")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # Whoever runs the tests keeps their own settings and workspaces out of it, and intact.
+    private = {
+        name: str(folder / ".jupyter" / name)
+        for name in (
+            "JUPYTER_CONFIG_DIR",
+            "JUPYTERLAB_SETTINGS_DIR",
+            "JUPYTERLAB_WORKSPACES_DIR",
+            "IPYTHONDIR",
+        )
+    }
+    options = ["--no-browser", "--allow-root", f"--port={port}", "--ServerApp.port_retries=0"]
+    options += ["--IdentityProvider.token=t", "--ServerApp.ip=127.0.0.1"]
+    environment = {**lab_environment(), **private, "VGLIB_STATIC": ""}
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(
+            [*lab_command(folder), *options], env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(f"{address}/api?token=t", server, folder / "log")
+        yield address
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+
+
+def _wait_for(address, server, log):
+    end = time.monotonic() + 60
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"JupyterLab did not start:\n{Path(log).read_text()[-2000:]}")
+
+
+def test_settings_are_served(lab):
+    with urllib.request.urlopen(f"{lab}/lab/api/settings?token=t", timeout=30) as answer:
+        settings = {one["id"]: one for one in json.load(answer)["settings"]}
+    viewers = settings["@jupyterlab/docmanager-extension:plugin"]["schema"]["properties"]["defaultViewers"]
+    assert viewers["default"]["markdown"] == "Jupytext Notebook"
+    news = settings["@jupyterlab/apputils-extension:notification"]["schema"]["properties"]
+    assert news["fetchNews"]["default"] == "false"
+    assert news["checkForUpdates"]["default"] is False
+
+
+def test_double_click_opens_a_notebook_with_sliders(lab):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    found = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+    with sync_api.sync_playwright() as playwright:
+        try:
+            options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+            browser = playwright.chromium.launch(executable_path=found, args=options)
+        except sync_api.Error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip("no browser: apt-get install chromium")
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(f"{lab}/lab?token=t")
+        page.locator(".jp-DirListing-item", has_text="one.md").dblclick(timeout=60_000)
+        page.locator(".jp-NotebookPanel .jp-CodeCell").first.wait_for(timeout=60_000)
+        # Until the kernel is there, running a cell would ask for one.
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+        page.locator(".jp-CodeCell .cm-content").first.click()
+        page.keyboard.press("Shift+Enter")
+        slider = page.locator(
+            ".jp-OutputArea-output .widget-hslider, .jp-OutputArea-output .jupyter-widget-hslider"
+        )
+        slider.first.wait_for(timeout=60_000)
+        label = page.locator(".jp-OutputArea-output svg[role=img]").first.get_attribute("aria-label")
+        assert label == "Powers of w."
+        browser.close()
