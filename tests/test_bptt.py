@@ -199,11 +199,11 @@ def test_overflowing_backward_names_the_step_where_it_begins(backend, dtype):
     }
     for name, call in calls.items():
         with pytest.raises(
-            NonFiniteError, match=rf"grads\.states is not finite.*The gradient explodes"
+            NonFiniteError, match=r"grads\.states is not finite.*The gradient explodes"
         ) as error:
             call()
         assert error.value.step == step, name
-    with pytest.raises(NonFiniteError, match="parameters is not finite.*The gradient explodes"):
+    with pytest.raises(NonFiniteError, match=r"parameters is not finite.*The gradient explodes"):
         bptt.rtrl(cell, trace.inputs, ones)
     states = backend.numpy(bptt.backprop(trace, ones, nonfinite="return").states)[:, 0, 0]
     assert np.all(np.isfinite(states[step + 1 :]))

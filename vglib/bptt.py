@@ -134,6 +134,7 @@ def backprop(
     )
 
 
+@QUIET
 def contributions(
     trace: Trace, d_outputs: Array, d_final: Array | None = None, nonfinite: str = "raise"
 ) -> dict[str, Array]:

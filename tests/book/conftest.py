@@ -3,7 +3,6 @@
 import functools
 import http.server
 import os
-import re
 import shutil
 import threading
 from dataclasses import dataclass, field
@@ -164,23 +163,19 @@ class Call:
 
 @functools.cache
 def explore_calls(name):
-    """Run the code of a chapter here and collect its calls of ``explore``, by the id of the figure."""
+    """Run the code of a chapter here and collect its calls of ``explore`` in their order; nothing is drawn."""
     import jupytext
 
     import vglib.show
 
-    calls = {}
-    real = vglib.show.explore
+    calls = []
 
-    def record(draw, *, size=(6.4, 3.6), panels=(1, 1), alt, title=None, **controls):
-        shown = real(draw, size=size, panels=panels, alt=alt, title=title, **controls)
+    def record(draw, *, alt, size=(6.4, 3.6), panels=(1, 1), title=None, **controls):
         positions = {
             key: (given if hasattr(given, "texts") else vglib.show.slider(given)).values
             for key, given in controls.items()
         }
-        figure = re.search(r'<figure class="vg-explore" id="([^"]+)"', shown.html)
-        calls[figure[1]] = Call(draw, size, panels, positions)
-        return shown
+        calls.append(Call(draw, size, panels, positions))
 
     notebook = jupytext.read(ROOT / f"{name}.md")
     namespace = {"__name__": "__main__"}

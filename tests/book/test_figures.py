@@ -57,9 +57,8 @@ def figures(visit, calls, page_name):
     page = visit(page_name).page
     known = calls(page_name)
     elements = page.locator("figure.vg-explore:has(input[type=range])").all()
-    shown = [element.get_attribute("id") for element in elements]
-    assert sorted(shown) == sorted(known), "figures on the page and calls of explore in the chapter"
-    return [Figure(page, element, known[name]) for element, name in zip(elements, shown, strict=True)]
+    assert len(elements) == len(known), "figures on the page and calls of explore in the chapter"
+    return [Figure(page, element, call) for element, call in zip(elements, known, strict=True)]
 
 
 def test_chapter_has_something_to_move(figures, page_name):

@@ -10,7 +10,7 @@ def test_page_holds_what_it_should(visit, html, page_name):
     page = visit(page_name).page
     assert page.locator("article h1").count() == 1
     assert len(page.locator("article").inner_text()) > 200
-    assert page.locator("article div.cell").count() > 0
+    assert page_name.startswith("chapters/appendix/") or page.locator("article div.cell").count() > 0
     text = page.locator("body").inner_text()
     for stray in (
         "Traceback (most recent call last)",

@@ -41,12 +41,12 @@ COLORS: dict[str, str] = {
     "linear": _GREY,
     # Recurrences.
     "rnn": _ORANGE,
-    "lstm": _BLUE,
+    "lstm": _VIOLET,
     "gru": _GREEN,
     "irnn": _OCHRE,
     # Weights.
     "orthogonal": _GREEN,
-    "gaussian": _VIOLET,
+    "gaussian": _PINK,
     "identity": _OCHRE,
     # Measured against predicted, with and without the remedy.
     "measured": _BLUE,
