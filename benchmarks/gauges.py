@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import statistics
 import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any
 
 from .race import ROOT, BenchmarkError, child_environment
@@ -81,22 +79,41 @@ def peak_bytes(call: Callable[[], Any], device: str) -> int:
     return torch.cuda.max_memory_allocated() - before
 
 
-def log_norms(steps: str, dtype: str, backend: str, device: str, repeats: str) -> dict[str, float]:
-    """Time and peak memory of `jacobians.log_norms` for T steps."""
+def log_norms(steps: str, backend: str, device: str) -> dict[str, float]:
+    """Time, memory and precision of `jacobians.log_norms`, in float32 and for the same trace in float64.
+
+    `share` is how far the two are apart, as a share of the range of the log-norms.
+    """
     from vglib import jacobians
+    from vglib.base.arrays import convert, to_numpy
 
-    from .problem import LONG, Contender, Problem
-    from .worker import time_block
+    from .problem import LONG, Problem
+    from .worker import time_call
 
-    sizes = dataclasses.replace(LONG, steps=int(steps))
-    trace = Problem(sizes, backend, device, dtype).trace()
+    trace = Problem(dataclasses.replace(LONG, steps=int(steps)), backend, device).trace()
 
-    def call() -> Any:
-        return jacobians.log_norms(trace)
+    def double(array: Any) -> Any:
+        return convert(array, trace.cell.xp, "float64")
 
-    contender = Contender(call, dict)
-    times = [time_block(contender, device) for _ in range(int(repeats))]
-    return {"ms": statistics.median(times), "bytes": peak_bytes(call, device)}
+    promoted = dataclasses.replace(
+        trace,
+        cell=trace.cell.to(dtype="float64"),
+        inputs=double(trace.inputs),
+        states=double(trace.states),
+        saved=tuple(map(double, trace.saved)),
+    )
+    numbers, values = {}, {}
+    for dtype, of in (("float32", trace), ("float64", promoted)):
+
+        def call(of: Any = of, dtype: str = dtype) -> None:
+            values[dtype] = jacobians.log_norms(of)
+
+        numbers[f"{dtype} ms"] = time_call(call, device)
+        values.pop(dtype)
+        numbers[f"{dtype} bytes"] = peak_bytes(call, device)
+    single, exact = (to_numpy(values[dtype]).astype("float64") for dtype in ("float32", "float64"))
+    numbers["share"] = float(abs(single - exact).max() / (exact.max() - exact.min()))
+    return numbers
 
 
 def product_of_steps(backend: str, device: str) -> dict[str, float]:
@@ -106,36 +123,10 @@ def product_of_steps(backend: str, device: str) -> dict[str, float]:
     return {"bytes": peak_bytes(product_of_steps(backend, device).call, device)}
 
 
-def precision(steps: str, backend: str, device: str) -> dict[str, float]:
-    """How far float32 log-norms are from float64's, for the same trace, as a share of their range."""
-    from vglib import jacobians
-    from vglib.base.arrays import convert, to_numpy
-
-    from .problem import LONG, Problem
-
-    trace = Problem(dataclasses.replace(LONG, steps=int(steps)), backend, device).trace()
-    xp = trace.cell.xp
-
-    def double(array: Any) -> Any:
-        return convert(array, xp, "float64")
-
-    promoted = dataclasses.replace(
-        trace,
-        cell=trace.cell.to(dtype="float64"),
-        inputs=double(trace.inputs),
-        states=double(trace.states),
-        saved=tuple(map(double, trace.saved)),
-    )
-    single = to_numpy(jacobians.log_norms(trace)).astype("float64")
-    exact = to_numpy(jacobians.log_norms(promoted))
-    return {"share": float(abs(single - exact).max() / (exact.max() - exact.min()))}
-
-
 def main(gauge: str, *arguments: str) -> None:
     """Run a gauge and print its numbers as JSON."""
-    start = perf_counter()
-    known = {"log_norms": log_norms, "product_of_steps": product_of_steps, "precision": precision}
-    print(json.dumps({**known[gauge](*arguments), "seconds": perf_counter() - start}))
+    known = {"log_norms": log_norms, "product_of_steps": product_of_steps}
+    print(json.dumps(known[gauge](*arguments)))
 
 
 if __name__ == "__main__":

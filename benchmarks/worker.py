@@ -13,40 +13,47 @@ import statistics
 import sys
 from collections.abc import Callable
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
 from .problem import Contender
 
-__all__ = ["main", "time_block"]
+__all__ = ["main", "time_block", "time_call"]
 
 BLOCK_SECONDS = 0.2
 
 
 def time_block(contender: Contender, device: str) -> float:
     """Return the median milliseconds of a call, over as many calls as fit into a block (at least one)."""
-    wait = _waiter(device)
     milliseconds: list[float] = []
-    gc.collect()
-    gc.disable()
-    try:
-        end = perf_counter() + BLOCK_SECONDS
-        while not milliseconds or perf_counter() < end:
-            start = perf_counter()
-            contender.call()
-            wait()
-            milliseconds.append((perf_counter() - start) * 1e3)
-    finally:
-        gc.enable()
+    end = perf_counter() + BLOCK_SECONDS
+    while not milliseconds or perf_counter() < end:
+        milliseconds.append(time_call(contender.call, device))
     return statistics.median(milliseconds)
 
 
+def time_call(call: Callable[[], Any], device: str) -> float:
+    """Return the milliseconds of one call; on a GPU, until the work that it starts is done."""
+    wait = _waiter(device)
+    gc.collect()
+    gc.disable()
+    try:
+        start = perf_counter()
+        call()
+        wait()
+        return (perf_counter() - start) * 1e3
+    finally:
+        gc.enable()
+
+
 def _waiter(device: str) -> Callable[[], None]:
-    """Return what waits until the device has finished: a GPU's calls return before."""
+    """Return what waits for the device, whose calls return before their work is done."""
     if device == "cpu":
         return lambda: None
     import torch
 
+    torch.cuda.synchronize()
     return torch.cuda.synchronize
 
 

@@ -39,16 +39,12 @@ def book_pages():
 
 
 def pytest_generate_tests(metafunc):
-    """Parametrise by page; one worker does all tests of a page, so that it loads and draws it once."""
+    """Parametrise by page, so that a failure names it; whatever _toc.yml lists is covered."""
     pages = book_pages()
     if "any_page" in metafunc.fixturenames:
-        metafunc.parametrize("any_page", _grouped([*pages, "search", "genindex"]), scope="session")
+        metafunc.parametrize("any_page", [*pages, "search", "genindex"], scope="session")
     if "page_name" in metafunc.fixturenames:
-        metafunc.parametrize("page_name", _grouped(pages), scope="session")
-
-
-def _grouped(names):
-    return [pytest.param(name, marks=pytest.mark.xdist_group(name), id=name) for name in names]
+        metafunc.parametrize("page_name", pages, scope="session")
 
 
 def unavailable(message):
@@ -112,13 +108,15 @@ class Visit:
 
 @pytest.fixture(scope="session")
 def visit(browser, site):
-    """Function that opens a page, once for each colour scheme and width."""
+    """Function that opens a page in a colour scheme and width, once for all tests of that page in a row."""
     opened = {}
 
-    def open_page(name, scheme="light", width=1280, fresh=False):
+    def open_page(name, scheme="light", width=1280):
         key = (name, scheme, width)
-        if key in opened and not fresh:
+        if key in opened:
             return opened[key]
+        for other in [other for other in opened if other[0] != name]:
+            opened.pop(other).page.context.close()
         context = browser.new_context(
             color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce"
         )
@@ -144,8 +142,7 @@ def visit(browser, site):
         seen.page.on("pageerror", lambda error: seen.complaints.append(f"uncaught: {error}"))
         seen.page.goto(f"{site}/{name}.html", wait_until="load")
         seen.page.evaluate("() => window.MathJax?.startup?.promise")
-        if not fresh:
-            opened[key] = seen
+        opened[key] = seen
         return seen
 
     return open_page
@@ -163,7 +160,7 @@ class Call:
 
 @functools.cache
 def explore_calls(name):
-    """Run the code of a chapter here and collect its calls of ``explore`` in their order; nothing is drawn."""
+    """Run the code of a chapter here and collect its calls of ``explore`` in order; nothing is drawn."""
     import jupytext
 
     import vglib.show

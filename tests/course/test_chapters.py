@@ -17,7 +17,7 @@ STRAY = re.compile(
 )
 
 CHAPTERS = [
-    pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(f"chapters/{path.stem}"))
+    pytest.param(path, id=path.stem)
     for path in sorted((ROOT / "chapters").glob("**/*.md"))
     if code_cells(path.read_text(encoding="utf-8"))
 ]

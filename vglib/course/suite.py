@@ -71,8 +71,9 @@ def steps(folder: Path, arguments: Sequence[str]) -> list[tuple[str, list[str]]]
     """
     python = [sys.executable, "-m"]
     pytest = [*python, "pytest", "-q"]
-    # By group: all tests of one page go to one worker, which loads and draws it once.
-    parallel = ["-n", "2", "--dist", "loadgroup"]
+    parallel = ["-n", "2"]
+    # The cells of a notebook need one kernel; the tests of a page share what they have opened.
+    by_file = [*parallel, "--dist", "loadfile"]
     linter = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     # These look at the built book.
     pages = ["tests/book", "tests/course/test_chapters.py"]
@@ -84,9 +85,9 @@ def steps(folder: Path, arguments: Sequence[str]) -> list[tuple[str, list[str]]]
         ("tests", [*pytest, *parallel, "tests", *others, *arguments]),
     ]
     if list((folder / "exercises").glob("*.ipynb")):
-        listed.append(("exercises", [*pytest, *parallel, "--nbval", "exercises", *arguments]))
+        listed.append(("exercises", [*pytest, *by_file, "--nbval", "exercises", *arguments]))
     listed.append(("book", [*python, "vglib", "book", "--quiet"]))
-    listed.append(("pages", [*pytest, *parallel, *pages, *arguments]))
+    listed.append(("pages", [*pytest, *by_file, *pages, *arguments]))
     return listed
 
 

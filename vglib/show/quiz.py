@@ -13,7 +13,9 @@ from vglib.show.page import Shown
 __all__ = ["predict"]
 
 
-def predict(question: str, options: Mapping[str, str], right: str) -> Shown:
+def predict(
+    question: str, options: Mapping[str, str], right: str, cue: str = "Predict before you look."
+) -> Shown:
     """Ask the reader to predict something; the feedback appears once an option is chosen.
 
     Parameters
@@ -25,6 +27,8 @@ def predict(question: str, options: Mapping[str, str], right: str) -> Shown:
         For each option what to say to those who choose it; inline HTML as well.
     right
         The option, as it stands in `options`, that is right.
+    cue
+        Bold words before the question.
 
     Returns
     -------
@@ -44,6 +48,7 @@ def predict(question: str, options: Mapping[str, str], right: str) -> Shown:
         raise TypeError(f"options must map each option to its feedback, not {type(options).__name__}")
     for name, text in [
         ("question", question),
+        ("cue", cue),
         *((f"feedback of {key!r}", said) for key, said in options.items()),
     ]:
         if not isinstance(text, str):
@@ -69,7 +74,7 @@ def predict(question: str, options: Mapping[str, str], right: str) -> Shown:
             f"<strong>{verdict}</strong> {feedback}</p></div></div>"
         )
     style = files("vglib.show").joinpath("static/quiz.css").read_text(encoding="utf-8")
-    legend = f'<legend><span class="vg-cue">Predict before you look.</span> {question}</legend>'
+    legend = f'<legend><span class="vg-cue">{cue}</span> {question}</legend>'
     html = f'<style>{style}</style><fieldset class="vg-predict" id="{key}">{legend}{"".join(rows)}</fieldset>'
     plain = re.sub("<[^>]*>", "", question.replace("<sup>", "^").replace("<sub>", "_"))
     return Shown(html, f"predict: {unescape(plain):.70}")
