@@ -1,8 +1,7 @@
 # Every target sets up .venv first (nothing to do when it is up to date) and then calls one Python entry point.
 #
 # The first time, pip installs everything that constraints.txt names. On Linux the torch of PyPI brings CUDA
-# along (several GB). For the CPU build, make the environment with PyTorch's own index:
-#     PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make book
+# along (several GB). Without a GPU, make .venv yourself and install PyTorch's CPU build into it first.
 #
 # Variables: PYTHON (the Python that makes .venv, 3.11 or later), ARGS (handed on to the command).
 

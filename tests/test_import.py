@@ -43,12 +43,9 @@ def test_import_loads_nothing_heavy():
 
 
 def test_import_costs_little_beyond_numpy():
-    code = "import numpy, time; t = time.perf_counter(); import vglib; print(time.perf_counter() - t)"
-    # The best of a few: a busy machine only adds.
-    seconds = []
-    while len(seconds) < 8 and not (seconds and min(seconds) < 0.05):
-        seconds.append(fresh(code))
-    assert min(seconds) < 0.05
+    # Time of the processor, and the best of a few: what else the machine does is not the library's.
+    code = "import numpy, time; t = time.process_time(); import vglib; print(time.process_time() - t)"
+    assert min(fresh(code) for _ in range(3)) < 0.05
 
 
 def test_the_mathematics_runs_where_torch_and_the_rest_are_missing():

@@ -118,8 +118,8 @@ def log_norms(
     >>> import numpy as np
     >>> from vglib import RNN, bptt
     >>> cell = RNN.init(1, 1, activation="linear").replace(weight_hh=np.array([[0.5]]))
-    >>> log_norms(bptt.unroll(cell, np.zeros((3, 1, 1))))[:, 0] / np.log(0.5)
-    array([3., 2., 1., 0.])
+    >>> log_norms(bptt.unroll(cell, np.zeros((3, 1, 1))))[:, 0] / np.log(2)
+    array([-3., -2., -1.,  0.])
     """
     check_trace(trace)
     choice("ord", ord, ORDERS)

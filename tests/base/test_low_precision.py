@@ -49,8 +49,8 @@ def test_float32_keeps_the_log_norms_of_float64(backend, T, scale, ord):
 def test_trap_float32_input_gradients_are_zero_where_log_norms_stay_finite(torch):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        layer = torch.nn.RNN(1, 64)
-        x = torch.randn(200, 1, 1).requires_grad_()
+        layer = torch.nn.RNN(32, 64)
+        x = torch.randn(200, 1, 32).requires_grad_()
     out, _ = layer(x)
     out[-1].sum().backward()
     lost = (x.grad == 0).all(dim=-1)[:, 0]

@@ -25,13 +25,13 @@ kernelspec:
 
 """
 LIBRARY = {
-    "__init__.py": "from . import left, right\nfrom .base.deep import Deep\n",
+    "__init__.py": "from . import left, right\nfrom .base.deep import NUMBER, Deep\n",
     "version.py": '__version__ = "0"\n',
     "left.py": "def f():\n    from LIB.base import lazy\n    return lazy.VALUE\n",
     "right.py": "VALUE = 1\nTEXT = 'static/right.txt'\n",
     "static/right.txt": "a\n",
     "base/__init__.py": "",
-    "base/deep.py": "import typing\nif typing.TYPE_CHECKING:\n    import LIB.right\nclass Deep: pass\n",
+    "base/deep.py": "import typing\nif typing.TYPE_CHECKING:\n    import LIB.right\nclass Deep: pass\nNUMBER = 7\n",
     "base/lazy.py": "VALUE = 2\n",
 }
 
@@ -69,7 +69,9 @@ def modules(prints, *cells):
 
 def test_names_lead_to_where_they_are_written(prints):
     assert modules(prints, "from LIB import Deep") == {"", "base", "base.deep"}
+    assert modules(prints, "from LIB import NUMBER") == {"", "base", "base.deep"}
     assert modules(prints, "from LIB import right") == {"", "right"}
+    assert modules(prints, "from LIB.base import lazy") == {"", "base", "base.lazy"}
     assert modules(prints, "import LIB as lib\nlib.Deep") == {"", "base", "base.deep"}
     assert modules(prints, "import LIB.right") == {"", "right"}
 

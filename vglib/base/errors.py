@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+__all__ = ["NonFiniteError", "choice"]
+
 
 class NonFiniteError(ValueError):
     """A number that is not finite, with the place where it first appears.

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import importlib
+import importlib.util
 import inspect
 import re
 import sys
@@ -79,18 +80,28 @@ def imported_modules(tree: ast.AST, package: str) -> set[str]:
 
 def _defining_module(module: str, name: str) -> str:
     """Find the module in which `name`, as seen from `module`, is written."""
-    package = module.split(".")[0]
-    if name == "*" or not hasattr(importlib.import_module(module), "__path__"):
+    package = importlib.import_module(module)
+    if name == "*" or not hasattr(package, "__path__"):
         return module
-    value = getattr(importlib.import_module(module), name, None)
+    value = getattr(package, name, None)
     if inspect.ismodule(value):
         home = value.__name__
-    elif value is None:
-        # A submodule that nobody imported yet, or a mistake that the kernel will report.
-        home = f"{module}.{name}" if importlib.util.find_spec(f"{module}.{name}") else module
+    elif inspect.isclass(value) or inspect.isroutine(value):
+        home = value.__module__ or module
+    elif importlib.util.find_spec(f"{module}.{name}"):
+        # Not imported yet.
+        home = f"{module}.{name}"
     else:
-        home = getattr(value, "__module__", None) or module
-    return home if home.split(".")[0] == package else module
+        home = _imported_from(module, name)
+    return home if home.split(".")[0] == module.split(".")[0] else module
+
+
+def _imported_from(package: str, name: str) -> str:
+    """Find where a package's ``__init__`` takes a value from that does not know its module, such as a number."""
+    for node in ast.walk(ast.parse(inspect.getsource(importlib.import_module(package)))):
+        if isinstance(node, ast.ImportFrom) and name in {alias.asname or alias.name for alias in node.names}:
+            return importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+    return package
 
 
 class Fingerprints:
