@@ -23,14 +23,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         "the median of the rounds' ratios. Contenders must agree in their numbers before they are timed.",
         epilog="exit codes: 0 all targets met; 1 one missed, or a contender failed; 2 wrong command line",
     )
-    parser.add_argument("--quick", action="store_true", help="3 rounds instead of 11; writes no file")
+    parser.add_argument(
+        "--quick", action="store_true", help="3 rounds instead of 11; no file unless --output"
+    )
     parser.add_argument(
         "--device",
         choices=("cpu", "cuda"),
         default="cpu",
         help="cuda: PyTorch on both sides, for information",
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where to write (benchmarks/latest.json)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="where to write (benchmarks/latest.json, unless the machine was busy)",
+    )
     arguments = parser.parse_args(argv)
     if arguments.device == "cuda" and not _has_cuda():
         parser.error("--device cuda: PyTorch finds no CUDA device")
@@ -52,7 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     about = report.machine(arguments.device)
     print(", ".join(f"{name} {value}" for name, value in about.items()), end="\n\n")
     print(report.table(rows))
-    output = arguments.output or (None if arguments.quick else _default_output(arguments.device))
+    busy = report.busy()
+    if busy:
+        print(f"\nbenchmarks: {busy}", file=sys.stderr)
+    output = arguments.output or (None if arguments.quick or busy else _default_output(arguments.device))
     if output is not None:
         report.write(output, rows, arguments.device, rounds)
         print(f"\nwritten to {output}")

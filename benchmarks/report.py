@@ -14,7 +14,7 @@ from typing import Any
 from .race import THREADS
 from .suite import SETTINGS, Row
 
-__all__ = ["machine", "table", "write"]
+__all__ = ["busy", "machine", "table", "write"]
 
 HEADER = ("what (ours / theirs)", "ours", "theirs", "ratio", "target", "met?")
 
@@ -34,6 +34,22 @@ def machine(device: str) -> dict[str, Any]:
 
         about["device"] = torch.cuda.get_device_name()
     return about
+
+
+def busy() -> str:
+    """Return a warning if others kept the machine busy over the last minutes, else nothing.
+
+    The benchmarks themselves keep no more than their own threads running.
+    """
+    if not hasattr(os, "getloadavg"):
+        return ""
+    load = os.getloadavg()[1]
+    if load < max(os.cpu_count() or 1, THREADS) + 0.5:
+        return ""
+    return (
+        f"the machine was busy (load {load:.1f} on {os.cpu_count()} cores): thread pools that share their "
+        "cores wait for each other, so the times say little"
+    )
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -74,6 +90,7 @@ def write(path: Path, rows: Sequence[Row], device: str, rounds: int) -> None:
         "schema": 1,
         "settings": {**SETTINGS, "rounds": rounds},
         "machine": machine(device),
+        "busy": bool(busy()),
         "rows": [{**asdict(row), "ratios": _rounded(row.ratios), "met": row.met} for row in rows],
     }
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"

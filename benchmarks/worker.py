@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import importlib
 import json
-import statistics
 import sys
 from collections.abc import Callable
 from time import perf_counter
@@ -21,16 +20,19 @@ from .problem import Contender
 
 __all__ = ["main", "time_block", "time_call"]
 
-BLOCK_SECONDS = 0.2
+LEAST_SECONDS, LEAST_CALLS, MOST_SECONDS = 0.2, 5, 3.0
+"""How long a block lasts: at least so many seconds and calls, but no further call after the most."""
 
 
 def time_block(contender: Contender, device: str) -> float:
-    """Return the median milliseconds of a call, over as many calls as fit into a block (at least one)."""
+    """Return the milliseconds of the fastest call of a block: whatever disturbs a call makes it slower."""
     milliseconds: list[float] = []
-    end = perf_counter() + BLOCK_SECONDS
-    while not milliseconds or perf_counter() < end:
+    start = perf_counter()
+    while (seconds := perf_counter() - start) < LEAST_SECONDS or (
+        len(milliseconds) < LEAST_CALLS and seconds < MOST_SECONDS
+    ):
         milliseconds.append(time_call(contender.call, device))
-    return statistics.median(milliseconds)
+    return min(milliseconds)
 
 
 def time_call(call: Callable[[], Any], device: str) -> float:

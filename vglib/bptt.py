@@ -17,11 +17,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .base.arrays import QUIET, Array, check_array, check_finite, device_of
+from .base.arrays import QUIET, Array, check_finite, device_of
 from .base.direct import direct_derivatives
-from .base.errors import choice
-from .base.recurrence import Recurrence
-from .base.trace import Gradients, Trace, check_trace
+from .base.errors import NonFiniteError, choice
+from .base.recurrence import Recurrence, check_cell
+from .base.rtrl import rtrl
+from .base.trace import Gradients, Trace, check_from_trace, check_trace
 
 __all__ = ["Gradients", "Trace", "backprop", "contributions", "influence", "rtrl", "unroll"]
 
@@ -54,15 +55,10 @@ def unroll(cell: Recurrence, x: Array, initial: Array | None = None, nonfinite: 
     NonFiniteError
         Naming the tensor and the first step.
     """
-    _check_cell(cell)
+    check_cell(cell)
     cell.check_input(x, nonfinite)
     steps, batch = x.shape[:2]
-    if initial is None:
-        state = cell.initial(batch)
-    else:
-        check_array("initial", initial, [("B", batch), ("S", cell.size)], like=cell.weight_hh)
-        check_finite("initial", initial[None, ...], nonfinite)
-        state = initial
+    state = cell.check_initial(initial, batch, nonfinite)
     projected = cell.project(x)
     states, saved = [state], []
     for t in range(steps):
@@ -71,7 +67,13 @@ def unroll(cell: Recurrence, x: Array, initial: Array | None = None, nonfinite: 
         saved.append(keep)
     xp = cell.xp
     stacked = xp.stack(states)
-    check_finite("states", stacked, nonfinite, "The forward pass overflowed: smaller weights, or float64.")
+    try:
+        check_finite(
+            "states", stacked, nonfinite, "The forward pass overflowed: smaller weights, or float64."
+        )
+    except NonFiniteError:
+        cell.check_weights()
+        raise
     return Trace(cell, x, stacked, tuple(xp.stack(kept) for kept in zip(*saved, strict=True)))
 
 
@@ -114,24 +116,21 @@ def backprop(
         choice("want", item, WANTS)
     check_trace(trace)
     cell, xp = trace.cell, trace.cell.xp
-    states, delta_in, delta_rec = _reverse(trace, *_start(trace, d_outputs, d_final, nonfinite))
-    check_finite("grads.states", states, nonfinite, "The gradient explodes.", backward=True)
-    parameters = None
+    start = _start(trace, d_outputs, d_final, nonfinite)
+    states, delta_in, delta_rec = _reverse(trace, *start, nonfinite)
+    parameters = inputs = None
     if "parameters" in want:  # one product over steps and sequences at once
         h = cell.output(trace.states[:-1, ...])
-        parameters = {
-            "weight_ih": xp.matmul(_flat(xp, delta_in).T, _flat(xp, trace.inputs)),
-            "weight_hh": xp.matmul(_flat(xp, delta_rec).T, _flat(xp, h)),
-            "bias_ih": xp.sum(delta_in, axis=(0, 1)),
-            # The two bias gradients are equal where input and recurrent side are one, yet never one array.
-            "bias_hh": xp.sum(delta_rec, axis=(0, 1)),
-        }
-    return Gradients(
-        parameters=parameters,
-        inputs=xp.matmul(delta_in, cell.weight_ih) if "inputs" in want else None,
-        states=states if "states" in want else None,
-        initial=states[0, ...],
-    )
+        flat = (_flat(xp, array) for array in (delta_in, delta_rec, trace.inputs, h))
+        parameters = cell.weight_gradients(*flat)
+        for name, gradient in parameters.items():
+            check_from_trace(trace, f"grads.parameters[{name!r}]", gradient, nonfinite, first=None)
+    if "inputs" in want:
+        inputs = xp.matmul(delta_in, cell.weight_ih)
+        check_from_trace(trace, "grads.inputs", inputs, nonfinite)
+    # A copy, lest whoever keeps the gradient by the initial state keeps all states with it.
+    initial = xp.asarray(states[0, ...], copy=True)
+    return Gradients(parameters, inputs, states if "states" in want else None, initial)
 
 
 @QUIET
@@ -158,19 +157,17 @@ def contributions(
         As `backprop`.
     """
     check_trace(trace)
-    xp, cell = trace.cell.xp, trace.cell
-    states, delta_in, delta_rec = _reverse(trace, *_start(trace, d_outputs, d_final, nonfinite))
-    check_finite("grads.states", states, nonfinite, "The gradient explodes.", backward=True)
-    return {
-        "weight_ih": xp.matmul(xp.matrix_transpose(delta_in), trace.inputs),
-        "weight_hh": xp.matmul(xp.matrix_transpose(delta_rec), cell.output(trace.states[:-1, ...])),
-        "bias_ih": xp.sum(delta_in, axis=1),
-        "bias_hh": xp.sum(delta_rec, axis=1),
-    }
+    cell = trace.cell
+    start = _start(trace, d_outputs, d_final, nonfinite)
+    _, delta_in, delta_rec = _reverse(trace, *start, nonfinite)
+    shares = cell.weight_gradients(delta_in, delta_rec, trace.inputs, cell.output(trace.states[:-1, ...]))
+    for name, share in shares.items():
+        check_from_trace(trace, f"contributions[{name!r}]", share, nonfinite)
+    return shares
 
 
 @QUIET
-def influence(trace: Trace, d_outputs: Array, weight: str = "weight_hh") -> Array:
+def influence(trace: Trace, d_outputs: Array, weight: str = "weight_hh", nonfinite: str = "raise") -> Array:
     """Return how much step k adds to the gradient of the loss at step t, for all pairs.
 
     With L = Σ_t L_t and L_t a function of h_{t+1}, the entry is the Frobenius norm of
@@ -183,11 +180,12 @@ def influence(trace: Trace, d_outputs: Array, weight: str = "weight_hh") -> Arra
         Row t is ∂L_t/∂h_{t+1}.
     weight : {'weight_hh', 'weight_ih'}
         W. (With s_0 = 0 the first step adds nothing to W_hh.)
+    nonfinite : {'raise', 'return'}
 
     Returns
     -------
     Array, shape (T, T, B)
-        Axes: loss step t, contributing step k, sequence. Needs T²·B·H numbers.
+        Axes: loss step t, contributing step k, sequence. Memory about T²·B·(S + G·H).
 
     Raises
     ------
@@ -197,92 +195,25 @@ def influence(trace: Trace, d_outputs: Array, weight: str = "weight_hh") -> Arra
     check_trace(trace)
     choice("weight", weight, ("weight_hh", "weight_ih"))
     cell, xp = trace.cell, trace.cell.xp
-    direct, start = _start(trace, d_outputs, None, "raise")
+    direct, start = _start(trace, d_outputs, None, nonfinite)
     # T losses travel back side by side; loss t joins at its own step.
     rows = xp.eye(trace.steps, dtype=start.dtype, device=device_of(start))
     losses = xp.zeros((trace.steps, *start.shape), dtype=start.dtype, device=device_of(start))
-    states, delta_in, delta_rec = _reverse(
-        trace, lambda t: rows[t, :][:, None, None] * direct(t)[None, ...], losses
+    _, delta_in, delta_rec = _reverse(
+        trace, lambda t: rows[t, :][:, None, None] * direct(t)[None, ...], losses, nonfinite
     )
-    check_finite("grads.states", states, detail="The gradient explodes.", backward=True)
     if weight == "weight_hh":
         delta, source = delta_rec, cell.output(trace.states[:-1, ...])
     else:
         delta, source = delta_in, trace.inputs
     # δ xᵀ is an outer product: its Frobenius norm is the product of the two lengths.
     lengths = _lengths(xp, delta) * _lengths(xp, source)[:, None, :]
+    check_from_trace(trace, "influence", lengths, nonfinite)
     return xp.permute_dims(lengths, (1, 0, 2))
 
 
 @QUIET
-def rtrl(
-    cell: Recurrence, x: Array, d_outputs: Array, initial: Array | None = None
-) -> tuple[dict[str, Array], Array]:
-    """Return the parameter gradients by real-time recurrent learning: forward in time, no tape.
-
-        P_{t+1} = J_t P_t + ∂⁺s_{t+1}/∂θ,   P_t = ∂s_t/∂θ,   ∂L/∂θ = Σ_t ∂⁺L/∂s_t · P_t
-
-    The same gradient as `backprop`. Memory does not grow with T, but P holds S numbers a parameter and
-    sequence, and each step multiplies all of it by J: for an RNN about H³ numbers and H⁴ operations a step
-    against H and H² for backpropagation.
-
-    Parameters
-    ----------
-    cell, x, initial
-        As for `unroll`.
-    d_outputs : Array, shape (T, B, H)
-        As for `backprop`.
-
-    Returns
-    -------
-    parameters : dict of str to Array
-    final : Array, shape (B, S)
-        s_T.
-
-    Raises
-    ------
-    ValueError, TypeError, NonFiniteError
-        As `unroll`.
-    """
-    _check_cell(cell)
-    cell.check_input(x)
-    first = unroll(cell, x[:1, ...], initial)  # checks what came, step 0
-    xp, size, batch = cell.xp, cell.size, first.batch
-    direct, start = direct_derivatives(cell, x.shape[0], batch, d_outputs)
-    eye = xp.eye(size, dtype=start.dtype, device=device_of(start))[:, None, :]
-    projected, state = cell.project(x), first.states[0, ...]
-    sensitivity: dict[str, Array] = {}
-    total: dict[str, Array] = {}
-    largest, steepest = [], []
-    for t in range(x.shape[0]):
-        following, kept = cell.step(projected[t, ...], state)
-        # The backward step of the identity's rows: the Jacobian, and ∂⁺s_{t+1}/∂(pre-activations).
-        back = cell.backward_step(cell.factors(kept), eye)
-        jacobian, by_input, by_recurrent = (xp.permute_dims(a, (1, 0, 2)) for a in back)
-        immediate = {
-            "weight_ih": by_input[..., None] * x[t, ...][:, None, None, :],
-            "weight_hh": by_recurrent[..., None] * cell.output(state)[:, None, None, :],
-            "bias_ih": by_input,
-            "bias_hh": by_recurrent,
-        }
-        for name, term in immediate.items():
-            grown = xp.reshape(term, (batch, size, -1))
-            if t > 0:
-                grown = grown + xp.matmul(jacobian, sensitivity[name])
-            sensitivity[name] = grown
-            share = xp.sum(xp.matmul(direct(t)[:, None, :], grown), axis=(0, 1))
-            total[name] = share if t == 0 else total[name] + share
-            steepest.append(xp.max(xp.abs(total[name])))
-        state = following
-        largest.append(xp.max(xp.abs(state)))
-    check_finite("states", xp.stack(largest), first=1)
-    grown = xp.reshape(xp.stack(steepest), (x.shape[0], -1))
-    check_finite("parameters", grown, detail="The gradient explodes.", first=1)
-    return {name: xp.reshape(total[name], w.shape) for name, w in cell.parameters.items()}, state
-
-
-@QUIET
-def _reverse(trace: Trace, direct: ByStep, state_bar: Array) -> tuple[Array, ...]:
+def _reverse(trace: Trace, direct: ByStep, state_bar: Array, nonfinite: str) -> tuple[Array, ...]:
     """Run the one reverse loop; return s̄ (T+1, …, S) and both sides' δ (T, …, G·H)."""
     cell, xp = trace.cell, trace.cell.xp
     factors = cell.factors(trace.saved)
@@ -298,12 +229,9 @@ def _reverse(trace: Trace, direct: ByStep, state_bar: Array) -> tuple[Array, ...
     one_side = d_recurrents[0] is d_inputs[0]
     delta_in = xp.stack(d_inputs[::-1])
     delta_rec = delta_in if one_side else xp.stack(d_recurrents[::-1])
-    return xp.stack(bars[::-1]), delta_in, delta_rec
-
-
-def _check_cell(cell: Any) -> None:
-    if not isinstance(cell, Recurrence):
-        raise TypeError(f"cell must be a vglib cell such as RNN; got {type(cell).__name__}")
+    states = xp.stack(bars[::-1])
+    check_from_trace(trace, "grads.states", states, nonfinite)
+    return states, delta_in, delta_rec
 
 
 def _start(trace: Trace, d_outputs: Any, d_final: Array | None, nonfinite: str) -> tuple[Any, Array]:

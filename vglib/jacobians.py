@@ -14,16 +14,24 @@ Sources: Hochreiter (1991); Bengio, Simard and Frasconi (1994); Pascanu, Mikolov
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
-from .base.activations import activation
-from .base.arrays import QUIET, Array, check_dtype_name, check_finite, device_of, dtype_name, namespace
-from .base.errors import choice
+from .base.arrays import (
+    QUIET,
+    Array,
+    check_dtype_name,
+    check_finite,
+    device_of,
+    dtype_name,
+    namespace,
+    widened,
+)
+from .base.bounds import PascanuCondition, hochreiter_bound, pascanu_condition
+from .base.errors import choice, whole_number
 from .base.precision import PrecisionLags, precision_lags
 from .base.recurrence import Recurrence
-from .base.trace import Trace, check_trace
+from .base.trace import Trace, check_from_trace, check_trace
 
 __all__ = [
     "PascanuCondition",
@@ -41,6 +49,7 @@ __all__ = [
 ORDERS = ("fro", 2, 1, "inf")
 
 
+@QUIET
 def steps(trace: Trace) -> Array:
     """Return all one-step Jacobians J_t = ∂s_{t+1}/∂s_t.
 
@@ -74,7 +83,7 @@ def stream(trace: Trace, reverse: bool = False) -> Iterator[Array]:
     """
     check_trace(trace)
     order = range(trace.steps)
-    return (trace.cell.jacobian(_factors(trace, t)) for t in (reversed(order) if reverse else order))
+    return (_one_step(trace, t) for t in (reversed(order) if reverse else order))
 
 
 @QUIET
@@ -88,7 +97,8 @@ def log_norms(
 
     One running product is carried backwards as S gradients side by side, memory O(B·S²) beyond the trace. It
     is rescaled each step by an exact power of two, so nothing over- or underflows however long the sequence:
-    a product that is exactly zero gives −inf, never NaN.
+    a product that is exactly zero gives −inf, never NaN. Within one step the dtype's range holds: a slope φ′
+    below its smallest number is 0 (in float32 that takes a tanh unit driven beyond 52).
 
     Parameters
     ----------
@@ -128,9 +138,11 @@ def log_norms(
     rows, columns = slice(None), slice(None)
     if block is not None:
         rows, columns = (slice(i * size, (i + 1) * size) for i in _block_indices(cell, block))
-    identity = math.log(size if block else cell.size) / 2 if ord == "fro" else 0.0
     product, exponent = _identity_rows(trace, rows)
-    logs = [_log_norm(xp, product[..., columns], ord, block) - identity]
+    start = xp.zeros_like(exponent)
+    same = block is None or block[0] == block[1]
+    logs = [start if same else xp.full_like(start, -math.inf)]
+    identity = math.log(size if block else cell.size) / 2 if ord == "fro" else 0.0
     for t in reversed(range(trace.steps)):
         product, _, _ = cell.backward_step(_factors(trace, t), product)
         product, shift = _rescale(xp, product)
@@ -139,7 +151,7 @@ def log_norms(
     result = xp.astype(xp.stack(logs[::-1]), product.dtype)
     # −inf is an answer, a product that is exactly zero; NaN and +inf come from a Jacobian.
     answered = xp.where(result == -math.inf, xp.zeros_like(result), result)
-    check_finite("jacobians", answered, nonfinite, backward=True)
+    check_from_trace(trace, "jacobians", answered, nonfinite)
     return result
 
 
@@ -158,15 +170,17 @@ def singular_values(jacobians: Array) -> Array:
         A matrix that is not finite.
     """
     xp = namespace(jacobians, "jacobians")
-    check_dtype_name("jacobians's dtype", dtype_name(jacobians.dtype), xp)
+    check_dtype_name("dtype of jacobians", dtype_name(jacobians.dtype), xp)
     if jacobians.ndim < 2:
         raise ValueError(f"jacobians must have shape (…, S, S); got {tuple(jacobians.shape)}")
-    check_finite("jacobians", jacobians if jacobians.ndim > 2 else jacobians[None, ...])
-    return xp.astype(xp.linalg.svdvals(_wide(xp, jacobians)), jacobians.dtype)
+    check_finite("jacobians", jacobians, "refuse", first=None)
+    return xp.astype(xp.linalg.svdvals(widened(xp, jacobians)), jacobians.dtype)
 
 
 @QUIET
-def log_singular_values(trace: Trace, start: int = 0, stop: int | None = None) -> Array:
+def log_singular_values(
+    trace: Trace, start: int = 0, stop: int | None = None, nonfinite: str = "raise"
+) -> Array:
     """Return the logarithms of the singular values of ∂s_stop/∂s_start, largest first.
 
     Parameters
@@ -175,12 +189,14 @@ def log_singular_values(trace: Trace, start: int = 0, stop: int | None = None) -
         From `bptt.unroll`.
     start, stop : int
         Indices of states, 0 ≤ start ≤ stop ≤ T; stop defaults to T.
+    nonfinite : {'raise', 'return'}
 
     Returns
     -------
     Array, shape (B, S)
-        A product in floating point resolves singular values down to S·ε times the largest; what lies below
-        is rounding noise and is returned as −inf.
+        −inf stands for "not resolved": a value below what rounding may have put there, to first order
+        S·ε·Σ_t ‖∂s_stop/∂s_t‖ ‖∂s_t/∂s_start‖. Where steps undo one another that is far above ε times the
+        largest, and the floor is on the safe side.
 
     Raises
     ------
@@ -188,85 +204,39 @@ def log_singular_values(trace: Trace, start: int = 0, stop: int | None = None) -
         No trace, or indices outside it.
     """
     check_trace(trace)
-    stop = trace.steps if stop is None else stop
-    if not 0 <= start <= stop <= trace.steps:
+    stop = trace.steps if stop is None else whole_number("stop", stop, 0)
+    start = whole_number("start", start, 0)
+    if not start <= stop <= trace.steps:
         raise ValueError(f"start, stop must satisfy 0 ≤ start ≤ stop ≤ T={trace.steps}; got {start}, {stop}")
     cell, xp = trace.cell, trace.cell.xp
-    product, exponent = _identity_rows(trace, slice(None))
+    identity = _identity_rows(trace, slice(None))
+    (product, exponent), after = identity, [_log_size(xp, *identity)]
     for t in reversed(range(start, stop)):
         product, shift = _rescale(xp, cell.backward_step(_factors(trace, t), product)[0])
         exponent = exponent + shift
-    matrices = xp.permute_dims(product, (1, 0, 2))
-    check_finite("jacobians", matrices)
-    sigma = xp.linalg.svdvals(_wide(xp, matrices))
-    floor = cell.size * float(xp.finfo(matrices.dtype).eps) * sigma[:, :1]
-    kept = sigma > floor
-    logs = xp.log(xp.where(kept, sigma, xp.ones_like(sigma))) + exponent[:, None] * math.log(2)
-    return xp.astype(xp.where(kept, logs, xp.full_like(logs, -math.inf)), matrices.dtype)
+        after.append(_log_size(xp, product, exponent))
+    (ahead, grown), before = identity, [_log_size(xp, *identity)]
+    for t in range(start, stop):
+        step = _one_step(trace, t)
+        ahead = xp.permute_dims(xp.matmul(step, xp.permute_dims(ahead, (1, 0, 2))), (1, 0, 2))
+        ahead, shift = _rescale(xp, ahead)
+        grown = grown + shift
+        before.append(_log_size(xp, ahead, grown))
+    check_from_trace(trace, "jacobians", xp.sum(product, axis=0), nonfinite, first=None)
+    noise = xp.stack(after[::-1]) + xp.stack(before)
+    unit = math.log(cell.size * float(xp.finfo(product.dtype).eps))
+    loudest = xp.max(noise, axis=0)
+    floor = unit + loudest + xp.log(xp.sum(xp.exp(noise - loudest), axis=0))
+    matrices = widened(xp, xp.permute_dims(product, (1, 0, 2)))
+    logs = _log(xp, _singular(xp, matrices)) + exponent[:, None] * math.log(2)
+    # The largest one is always an answer: only in half precision could the bound exceed it.
+    resolved = (logs > floor[:, None]) | (logs >= logs[:, :1]) | xp.isnan(logs)
+    return xp.astype(xp.where(resolved, logs, xp.full_like(logs, -math.inf)), product.dtype)
 
 
-@dataclass(frozen=True)
-class PascanuCondition:
-    """What σ = ‖W_hh‖₂ alone can tell about the gradient (Pascanu et al., 2013, section 2.1).
-
-    Attributes
-    ----------
-    largest_singular_value : float
-        σ.
-    threshold : float
-        1/γ: 1 for tanh, ReLU and linear, 4 for the sigmoid.
-    """
-
-    largest_singular_value: float
-    threshold: float
-
-    @property
-    def must_vanish(self) -> bool:
-        """σ < 1/γ is sufficient: every gradient shrinks by at least σγ a step."""
-        return self.largest_singular_value < self.threshold
-
-    @property
-    def may_explode(self) -> bool:
-        """σ > 1/γ is necessary for explosion, and not sufficient."""
-        return self.largest_singular_value > self.threshold
-
-
-def pascanu_condition(cell: Recurrence) -> PascanuCondition:
-    """Return whether a cell's gradients must vanish, or may explode, by its recurrent weights alone.
-
-    Raises
-    ------
-    TypeError
-        A cell without one activation, such as an LSTM: its factors are not diag(φ′) W.
-    """
-    return PascanuCondition(_spectral_norm(cell), 1.0 / _slope(cell))
-
-
-def hochreiter_bound(cell: Recurrence, lags: Sequence[int]) -> list[float]:
-    """Return log((‖W_hh‖₂ · max|φ′|)^q) for each lag q: no gradient over q steps is larger.
-
-    Raises
-    ------
-    TypeError
-        A cell without one activation.
-    ValueError
-        A negative lag.
-    """
-    if any(q < 0 for q in lags):
-        raise ValueError(f"lags must not be negative; got {min(lags)}")
-    step = _spectral_norm(cell) * _slope(cell)
-    return [0.0 if q == 0 else q * (math.log(step) if step > 0 else -math.inf) for q in map(int, lags)]
-
-
-def _slope(cell: Recurrence) -> float:
-    if not isinstance(cell, Recurrence) or not hasattr(cell, "activation"):
-        raise TypeError(f"cell must have one activation, as an RNN has; got {type(cell).__name__}")
-    return activation(cell.activation).slope
-
-
-def _spectral_norm(cell: Recurrence) -> float:
-    _slope(cell)
-    return float(singular_values(cell.weight_hh)[0])
+@QUIET
+def _one_step(trace: Trace, t: int) -> Array:
+    return trace.cell.jacobian(_factors(trace, t))
 
 
 def _factors(trace: Trace, t: int) -> tuple[Array, ...]:
@@ -288,12 +258,7 @@ def _identity_rows(trace: Trace, rows: slice) -> tuple[Array, Array]:
     like = cell.weight_hh
     eye = xp.eye(cell.size, dtype=like.dtype, device=device_of(like))[rows, :]
     product = xp.broadcast_to(eye[:, None, :], (eye.shape[0], trace.batch, cell.size))
-    return product, _wide(xp, xp.zeros((trace.batch,), dtype=like.dtype, device=device_of(like)))
-
-
-def _wide(xp: Any, array: Array) -> Array:
-    """Return half precision as float32: it cannot count exponents beyond 2⁸ or 2¹¹, and has no SVD."""
-    return xp.astype(array, xp.float32) if xp.finfo(array.dtype).bits < 32 else array
+    return product, widened(xp, xp.zeros((trace.batch,), dtype=like.dtype, device=device_of(like)))
 
 
 def _rescale(xp: Any, product: Array) -> tuple[Array, Array]:
@@ -305,21 +270,39 @@ def _rescale(xp: Any, product: Array) -> tuple[Array, Array]:
     # Beyond this power the scale itself would not be a normal number; a smaller entry waits one more step.
     limit = math.floor(-math.log2(float(xp.finfo(product.dtype).smallest_normal)))
     power = xp.clip(power, -limit, limit)
-    return product * xp.pow(xp.full_like(power, 2.0), -power)[:, None], _wide(xp, power)
+    return product * xp.pow(xp.full_like(power, 2.0), -power)[:, None], widened(xp, power)
 
 
 def _log_norm(xp: Any, product: Array, ord: str | int, block: tuple[str, str] | None) -> Array:
     """Return the log-norm of each sequence's matrix, −inf for zero, from (rows, B, columns)."""
-    product, power = _wide(xp, product), 0.0
+    product, power = widened(xp, product), 0.0
     if block is not None:  # may be far below the largest entry of its product, and is squared
         product, power = _rescale(xp, product)
     if ord == 2:
-        norm = xp.linalg.svdvals(xp.permute_dims(product, (1, 0, 2)))[:, 0]
+        norm = _singular(xp, xp.permute_dims(product, (1, 0, 2)))[:, 0]
     elif ord == "fro":
-        norm = xp.sqrt(xp.sum(xp.sum(product * product, axis=0), axis=-1))
+        squares = xp.sum(xp.sum(product * product, axis=0), axis=-1)
+        return 0.5 * _log(xp, squares) + power * math.log(2)
     else:
         sums = xp.sum(xp.abs(product), axis=0 if ord == 1 else 2)
         norm = xp.max(sums, axis=1 if ord == 1 else 0)
-    zero = norm == 0
-    logs = xp.log(xp.where(zero, xp.ones_like(norm), norm)) + power * math.log(2)
-    return xp.where(zero, xp.full_like(norm, -math.inf), logs)
+    return _log(xp, norm) + power * math.log(2)
+
+
+def _log(xp: Any, size: Array) -> Array:
+    """Return log(size), −inf at 0 without a warning, and without NaN in autograd."""
+    zero = size == 0
+    logs = xp.log(xp.where(zero, xp.ones_like(size), size))
+    return xp.where(zero, xp.full_like(logs, -math.inf), logs)
+
+
+def _singular(xp: Any, matrices: Array) -> Array:
+    """Return singular values, NaN for a matrix that is not finite: libraries raise errors of their own."""
+    finite = xp.all(xp.all(xp.isfinite(matrices), axis=-1), axis=-1)
+    sigma = xp.linalg.svdvals(xp.where(finite[:, None, None], matrices, xp.zeros_like(matrices)))
+    return xp.where(finite[:, None], sigma, xp.full_like(sigma, math.nan))
+
+
+def _log_size(xp: Any, product: Array, exponent: Array) -> Array:
+    """Return the log of the Frobenius norm of a product and its exponents, (B,)."""
+    return _log_norm(xp, product, "fro", None) + exponent * math.log(2)

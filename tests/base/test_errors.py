@@ -1,17 +1,46 @@
 """The two errors of the house."""
 
+import pickle
+
+import numpy as np
 import pytest
 
 from vglib import NonFiniteError
-from vglib.base.errors import choice
+from vglib.base.arrays import check_finite
+from vglib.base.errors import choice, whole_number
 
 
 def test_nonfinite_error_carries_place_and_advice():
     error = NonFiniteError("states", 7, "Smaller weights.")
     assert isinstance(error, ValueError)
     assert (error.tensor, error.step) == ("states", 7)
-    for part in ("states", "inf or NaN", "step 7", "Smaller weights.", "nonfinite='return'"):
+    for part in ("states", "inf or NaN", "step 7", "Smaller weights."):
         assert part in str(error)
+
+
+def test_nonfinite_error_survives_the_way_between_processes():
+    error = pickle.loads(pickle.dumps(NonFiniteError("states", 7, "Smaller weights.")))
+    assert (error.tensor, error.step, error.detail) == ("states", 7, "Smaller weights.")
+    assert str(error) == str(NonFiniteError("states", 7, "Smaller weights."))
+
+
+@pytest.mark.parametrize(("nonfinite", "advised"), [("raise", True), ("refuse", False)])
+def test_advice_is_given_only_where_it_can_be_taken(nonfinite, advised):
+    with pytest.raises(NonFiniteError) as error:
+        check_finite("x", np.array([1.0, np.nan]), nonfinite)
+    assert ("nonfinite='return'" in str(error.value)) is advised
+
+
+@pytest.mark.parametrize("value", [True, 1.0, "1", None, [1]])
+def test_whole_number_takes_integers_only(value):
+    with pytest.raises(TypeError, match="layer must be an integer; got "):
+        whole_number("layer", value, 0)
+
+
+def test_whole_number_takes_those_of_numpy_and_names_the_least():
+    assert whole_number("layer", np.int64(3), 0) == 3
+    with pytest.raises(ValueError, match="layer must be at least 1; got 0"):
+        whole_number("layer", 0, 1)
 
 
 @pytest.mark.parametrize("value", ["b", 3, True, 1.0, None, ["a"], {"a": 1}])

@@ -12,11 +12,11 @@ from vglib import RNN, bptt, jacobians
 def test_half_precision_log_norms(torch, half):
     kind = getattr(torch, half)
     eps = torch.finfo(kind).eps
-    for w in (0.5, 2.0):  # 2¹⁰⁰⁰: an exponent counted in bfloat16 stays at 256
+    for w in (0.5, 2.0):  # 2⁴⁰⁰: an exponent counted in bfloat16 stays at 256
         cell = RNN.init(1, 1, xp=torch, dtype=half, activation="linear")
         cell = cell.replace(**{n: v * 0 + (w if n == "weight_hh" else 0) for n, v in cell.parameters.items()})
-        trace = bptt.unroll(cell, torch.zeros(1000, 1, 1, dtype=kind))
-        expected = torch.arange(1000, -1, -1)[:, None] * math.log(w)
+        trace = bptt.unroll(cell, torch.zeros(400, 1, 1, dtype=kind))
+        expected = torch.arange(400, -1, -1)[:, None] * math.log(w)
         for ord in jacobians.ORDERS:
             logs = jacobians.log_norms(trace, ord)
             assert logs.dtype == kind

@@ -31,7 +31,9 @@ LIBRARY = {
     "right.py": "VALUE = 1\nTEXT = 'static/right.txt'\n",
     "static/right.txt": "a\n",
     "base/__init__.py": "",
-    "base/deep.py": "import typing\nif typing.TYPE_CHECKING:\n    import LIB.right\nclass Deep: pass\nNUMBER = 7\n",
+    "base/deep.py": (
+        "import typing\nif typing.TYPE_CHECKING:\n    import LIB.right\nNUMBER = 7\nclass Deep: pass\n"
+    ),
     "base/lazy.py": "VALUE = 2\n",
 }
 

@@ -50,7 +50,7 @@ def _tanh_derivative(xp: ModuleType, a: Array) -> Array:
 
 def _sigmoid(xp: ModuleType, a: Array) -> Array:
     """1 / (1 + z) for a ≥ 0 and z / (1 + z) below, z = exp(−|a|): exact in both tails."""
-    z = xp.exp(-xp.abs(a))
+    z = xp.exp(xp.where(a < 0, a, -a))  # −|a|, but autograd takes the slope of |a| at 0 to be 0
     return xp.where(a < 0, z, xp.ones_like(z)) / (1.0 + z)
 
 
@@ -64,8 +64,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "tanh": Activation("tanh", lambda xp, a: xp.tanh(a), _tanh_derivative, 1.0),
     "relu": Activation(
         "relu",
-        lambda xp, a: xp.maximum(a, xp.zeros_like(a)),
-        lambda xp, a: xp.astype(a > 0, a.dtype),
+        lambda xp, a: xp.where(a <= 0, xp.zeros_like(a), a),  # maximum has slope ½ at 0 under autograd
+        lambda xp, a: xp.where(a <= 0, xp.zeros_like(a), xp.where(a > 0, xp.ones_like(a), a)),  # NaN stays
         1.0,
     ),
     "sigmoid": Activation("sigmoid", _sigmoid, _sigmoid_derivative, 0.25),

@@ -31,12 +31,13 @@ __all__ = [
     "resolve_dtype",
     "resolve_namespace",
     "to_numpy",
+    "widened",
 ]
 
 Array = Any
 """Any array that follows the array API standard: `numpy.ndarray`, `torch.Tensor`, …"""
 
-QUIET = np.errstate(over="ignore", invalid="ignore")
+QUIET = np.errstate(over="ignore", under="ignore", invalid="ignore")
 """Decorator for loops whose results are checked afterwards, with a better message than NumPy's warning."""
 
 FULL_PRECISION = ("float32", "float64")
@@ -165,31 +166,49 @@ def check_finite(
     array: Array,
     nonfinite: str = "raise",
     detail: str = "",
-    first: int = 0,
+    first: int | None = 0,
     backward: bool = False,
 ) -> None:
     """Raise `NonFiniteError` at the first index along axis 0 where `array` is not finite.
 
-    Costs one pass over the array and, on a GPU, one wait. `first` is the step that index 0 stands for;
-    `backward` says that the array was made from its end, so that the *last* such index is where it began.
+    Costs one pass over the array and, on a GPU, one wait.
+
+    Parameters
+    ----------
+    name : str
+        What the array is called in a message.
+    array : Array
+    nonfinite : {'raise', 'return', 'refuse'}
+        'return' checks nothing. 'refuse' is 'raise' without the advice to pass 'return', for functions that
+        have no such parameter.
+    detail : str
+        What usually causes it.
+    first : int or None
+        The step that index 0 stands for; None for an array without a time axis.
+    backward : bool
+        The array was made from its end, so that the *last* such index is where it began.
 
     Raises
     ------
     NonFiniteError
-        `array` holds inf or NaN and `nonfinite` is 'raise'.
+        `array` holds inf or NaN.
     ValueError
-        `nonfinite` is neither 'raise' nor 'return'.
+        Another `nonfinite`.
     """
-    choice("nonfinite", nonfinite, ("raise", "return"))
+    if nonfinite != "refuse":  # which no caller hands on, so no message names it
+        choice("nonfinite", nonfinite, ("raise", "return"))
     if nonfinite == "return":
         return
     xp = array_namespace(array)
     good = xp.isfinite(array)
     if bool(xp.all(good)):
         return
-    steps = xp.all(xp.reshape(good, (good.shape[0], -1)), axis=1)
-    bad = [index for index, fine in enumerate(steps) if not bool(fine)]
-    raise NonFiniteError(name, first + bad[-1 if backward else 0], detail)
+    step = None
+    if first is not None:
+        steps = to_numpy(xp.all(xp.reshape(good, (good.shape[0], -1)), axis=1))
+        step = first + int(np.flatnonzero(~steps)[-1 if backward else 0])
+    advice = "Pass nonfinite='return' to go on and see it." if nonfinite == "raise" else ""
+    raise NonFiniteError(name, step, " ".join(filter(None, (detail, advice))))
 
 
 def to_numpy(array: Array) -> np.ndarray:
@@ -209,7 +228,13 @@ def convert(array: Array, xp: ModuleType, dtype: Any = None, device: Any = None)
         where = device_of(array) if device is None else device
         plain = array.detach() if hasattr(array, "detach") else array
         return xp.asarray(plain, dtype=resolve_dtype(xp, name), device=where, copy=True)
-    return xp.asarray(to_numpy(array), dtype=resolve_dtype(xp, name), device=device, copy=True)
+    plain = np.array(to_numpy(array), order="C")  # torch takes no negative strides
+    return xp.asarray(plain, dtype=resolve_dtype(xp, name), device=device, copy=True)
+
+
+def widened(xp: ModuleType, array: Array) -> Array:
+    """Return half precision as float32: it cannot count exponents beyond 2⁸ or 2¹¹, and has no SVD."""
+    return xp.astype(array, xp.float32) if xp.finfo(array.dtype).bits < 32 else array
 
 
 def random_stream(seed: int, name: str) -> np.random.Generator:

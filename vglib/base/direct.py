@@ -65,14 +65,14 @@ def _by_chunk(
     held: dict[str, Any] = {"start": 0, "stop": 0, "chunk": None}
 
     def output_bar(t: int) -> Array:
-        if not held["start"] <= t < held["stop"]:  # `rtrl` comes from the other end
-            start = max(0, t + 1 - length)
-            chunk = d_outputs(start, t + 1)
-            check_array(
-                "d_outputs(start, stop)", chunk, [("stop − start", t + 1 - start), *axes], cell.weight_hh
-            )
+        if not held["start"] <= t < held["stop"]:
+            forward = t == held["stop"]  # `rtrl` comes from the front
+            start, stop = (t, min(steps, t + length)) if forward else (max(0, t + 1 - length), t + 1)
+            chunk = d_outputs(start, stop)
+            rows = [("stop − start", stop - start), *axes]
+            check_array("d_outputs(start, stop)", chunk, rows, cell.weight_hh)
             check_finite("d_outputs", chunk, nonfinite, first=start)
-            held.update(start=start, stop=t + 1, chunk=chunk)
+            held.update(start=start, stop=stop, chunk=chunk)
         return held["chunk"][t - held["start"], ...]
 
     return output_bar

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["NonFiniteError", "choice"]
+import operator
+from typing import Any
+
+__all__ = ["NonFiniteError", "choice", "whole_number"]
 
 
 class NonFiniteError(ValueError):
@@ -12,20 +15,22 @@ class NonFiniteError(ValueError):
     ----------
     tensor : str
         Name of the array, as the caller knows it.
-    step : int
-        First time step (first index along axis 0) that holds inf or NaN.
+    step : int or None
+        First time step that holds inf or NaN (the last one, in an array made from its end); None for an
+        array without a time axis.
     detail : str, optional
-        One more sentence, e.g. what usually causes it.
+        What usually causes it, or what to do.
     """
 
-    def __init__(self, tensor: str, step: int, detail: str = "") -> None:
-        self.tensor = tensor
-        self.step = step
+    def __init__(self, tensor: str, step: int | None = None, detail: str = "") -> None:
+        self.tensor, self.step, self.detail = tensor, step, detail
+        where = "" if step is None else f", first at step {step}"
         hint = f" {detail}" if detail else ""
-        super().__init__(
-            f"{tensor} is not finite (inf or NaN), first at step {step}; expected finite numbers.{hint} "
-            "Pass nonfinite='return' to go on and see it."
-        )
+        super().__init__(f"{tensor} is not finite (inf or NaN){where}; expected finite numbers.{hint}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default hands the message alone to __init__; an error that cannot be unpickled ends a worker.
+        return type(self), (self.tensor, self.step, self.detail)
 
 
 def choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
@@ -39,3 +44,24 @@ def choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
     # Arrays compare elementwise, so only strings and whole numbers can be a choice; True is no 1.
     if isinstance(value, bool) or not isinstance(value, str | int) or value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
+
+
+def whole_number(name: str, value: Any, low: int) -> int:
+    """Return `value` as an int of Python.
+
+    Raises
+    ------
+    TypeError
+        It is no whole number (True is none).
+    ValueError
+        It is less than `low`.
+    """
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None:
+        raise TypeError(f"{name} must be an integer; got {value!r}")
+    if number < low:
+        raise ValueError(f"{name} must be at least {low}; got {number}")
+    return number

@@ -8,6 +8,8 @@ RNN, [h; c] for an LSTM. A subclass writes down four things and owns no loop:
 `backward_step`   ∂L/∂s_t from ∂L/∂s_{t+1} and one step's factors
 `jacobian`        ∂s_{t+1}/∂s_t from the same factors (optional: `backward_step` gives it)
 
+and, where b_hh is not added to the projected input (a GRU has it inside r ⊙ …), a `project` of its own.
+
 Index legend: T steps, B sequences, D inputs, H units, S state size, G gates; t time.
 """
 
@@ -19,9 +21,9 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any, ClassVar, Self
 
-import numpy as np
 from array_api_compat import array_namespace
 
+from . import torch_copy
 from .arrays import (
     Array,
     check_array,
@@ -32,8 +34,9 @@ from .arrays import (
     random_stream,
     resolve_namespace,
 )
+from .errors import whole_number
 
-__all__ = ["Arrays", "Recurrence"]
+__all__ = ["Arrays", "Recurrence", "check_cell"]
 
 Arrays = tuple[Array, ...]
 
@@ -107,6 +110,10 @@ class Recurrence:
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         return {name: getattr(self, name) for name in names}
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A module cannot be pickled, and `xp` is found again.
+        return {name: value for name, value in self.__dict__.items() if name != "xp"}
+
     def __repr__(self) -> str:
         options = "".join(f", {k}={v!r}" for k, v in self._options().items())
         sizes = f"inputs={self.inputs}, hidden={self.hidden}, dtype={self.dtype!r}"
@@ -154,11 +161,8 @@ class Recurrence:
         ValueError, TypeError
             A size that is not a positive integer, an unknown dtype or option.
         """
-        for name, value in (("inputs", inputs), ("hidden", hidden)):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer):
-                raise TypeError(f"{name} must be an integer; got {value!r}")
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1; got {value}")
+        inputs, hidden = whole_number("inputs", inputs, 1), whole_number("hidden", hidden, 1)
+        seed = whole_number("seed", seed, 0)
         xp, bound, rows = resolve_namespace(xp), hidden**-0.5, cls.gates * hidden
         draw = random_stream(seed, f"{cls.__name__}.init")
         shapes = {
@@ -172,6 +176,49 @@ class Recurrence:
             for name, shape in shapes.items()
         }
         return cls(**weights, **options)
+
+    @classmethod
+    def from_torch(cls, module: Any, layer: int | None = None, reverse: bool = False) -> Self:
+        """Copy one layer and direction of a `torch.nn` module of this kind, or of its one-step cell.
+
+        Parameters
+        ----------
+        module : e.g. torch.nn.RNN or torch.nn.RNNCell
+            Its dtype and device are kept; absent biases become zeros.
+        layer : int, optional
+            Needed when there are several.
+        reverse : bool
+            The backward direction of a bidirectional module, which reads x from its end: pass `x` reversed.
+            Without it the forward direction is copied.
+
+        Raises
+        ------
+        TypeError
+            Another kind of module.
+        ValueError
+            Several layers and none chosen, no such layer or direction, `batch_first` or `proj_size`.
+        """
+        weights = torch_copy.copy_from_module(module, cls.torch_name, layer, reverse)
+        return cls(**weights, **cls._options_of(module))
+
+    def to_torch(self) -> Any:
+        """Return a one-layer `torch.nn` module of this kind with copies of the weights.
+
+        Raises
+        ------
+        ValueError
+            A setting that torch's module lacks, e.g. the sigmoid as activation of `torch.nn.RNN`.
+        """
+        return torch_copy.copy_to_module(self, **self._torch_options())
+
+    @classmethod
+    def _options_of(cls, module: Any) -> dict[str, Any]:
+        """Return the settings of a torch module in this class's words."""
+        return {}
+
+    def _torch_options(self) -> dict[str, Any]:
+        """Return the settings in the words of torch's module."""
+        return {}
 
     def replace(self, **changes: Any) -> Self:
         """Return a cell with some weights or settings exchanged, checked like new ones."""
@@ -203,6 +250,19 @@ class Recurrence:
         check_array("x", x, [("T", None), ("B", None), ("D", self.inputs)], like=self.weight_hh)
         check_finite("x", x, nonfinite)
 
+    def check_initial(self, initial: Array | None, batch: int, nonfinite: str = "raise") -> Array:
+        """Return the initial state, zeros for None; raise unless it is (B, S), finite and of their kind."""
+        if initial is None:
+            return self.initial(batch)
+        check_array("initial", initial, [("B", batch), ("S", self.size)], like=self.weight_hh)
+        check_finite("initial", initial[None, ...], nonfinite)
+        return initial
+
+    def check_weights(self, nonfinite: str = "refuse") -> None:
+        """Raise `NonFiniteError` with the weight's name if one is not finite."""
+        for name, weight in self.parameters.items():
+            check_finite(name, weight, nonfinite, first=None)
+
     def split(self, state: Array) -> dict[str, Array]:
         """Return the blocks of a state (…, S) by name: {'h': …}, for an LSTM {'h': …, 'c': …}."""
         h = self.hidden
@@ -212,18 +272,58 @@ class Recurrence:
         """Return what the layer above sees of a state (…, S): its block h, (…, H)."""
         return state[..., : self.hidden]
 
+    def weight_gradients(self, d_input: Array, d_recurrent: Array, x: Array, h: Array) -> dict[str, Array]:
+        """Return the gradients of all weights, summed over the last axis but one, N.
+
+        Parameters
+        ----------
+        d_input, d_recurrent : Array, shape (…, N, G·H)
+            What `backward_step` returns for the input and for the recurrent side.
+        x, h : Array, shape (…, N, D) and (…, N, H)
+            Input and output h_t of the same steps.
+
+        Returns
+        -------
+        dict of str to Array, shape (…, *shape of the weight)
+        """
+        xp = self.xp
+        return {
+            "weight_ih": xp.matmul(xp.matrix_transpose(d_input), x),
+            "weight_hh": xp.matmul(xp.matrix_transpose(d_recurrent), h),
+            # Equal where both sides are one, yet never one array: a clipped one must not change the other.
+            "bias_ih": xp.sum(d_input, axis=-2),
+            "bias_hh": xp.sum(d_recurrent, axis=-2),
+        }
+
     # -- the four things a cell writes down -----------------------------------------------------------
 
     def step(self, projected: Array, state: Array) -> tuple[Array, tuple[Array, ...]]:
-        """Return s_{t+1} (B, S) and what `factors` needs, from the projected input (B, G·H) and s_t."""
+        """Return s_{t+1} (B, S), and a tuple of arrays (B, …) for `factors`, from (B, G·H) and s_t (B, S)."""
         raise NotImplementedError(f"{type(self).__name__}.step")
 
     def factors(self, saved: tuple[Array, ...]) -> tuple[Array, ...]:
-        """Return the local derivatives from what `step` kept, for any leading axes."""
+        """Return the local derivatives, each with one axis of units, from what `step` kept.
+
+        The leading axes of `saved` are (T, B) for all steps at once or (B,) for one, and stay.
+        """
         raise NotImplementedError(f"{type(self).__name__}.factors")
 
     def backward_step(self, factors: Arrays, d_state: Array) -> Arrays:
-        """Return the gradients of s_t, of the input side and of the recurrent side, from that of s_{t+1}."""
+        """Return the gradients of s_t, of the input side and of the recurrent side, from that of s_{t+1}.
+
+        Parameters
+        ----------
+        factors : tuple of Array
+            Of one step, leading axis (B,).
+        d_state : Array, shape (B, S), or (n, B, S) or (n, 1, S)
+            ∂L/∂s_{t+1}: of one loss, or of n losses side by side. It must broadcast with the factors.
+
+        Returns
+        -------
+        d_previous : Array, shape (…, B, S)
+        d_input, d_recurrent : Array, shape (…, B, G·H)
+            Gradients of W_ih x_t + … and of W_hh h_t + …; one and the same array where they are equal.
+        """
         raise NotImplementedError(f"{type(self).__name__}.backward_step")
 
     def jacobian(self, factors: tuple[Array, ...]) -> Array:
@@ -237,3 +337,9 @@ class Recurrence:
         rows = xp.eye(size, dtype=factors[0].dtype, device=device_of(factors[0]))
         rows = xp.reshape(rows, (size, *([1] * lead), size))
         return xp.moveaxis(self.backward_step(factors, rows)[0], 0, -2)
+
+
+def check_cell(cell: Any) -> None:
+    """Raise TypeError unless `cell` is a `Recurrence`."""
+    if not isinstance(cell, Recurrence):
+        raise TypeError(f"cell must be a vglib cell such as RNN; got {type(cell).__name__}")

@@ -13,9 +13,8 @@ Source: Elman (1990); the weight names are those of `torch.nn.RNN`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from . import torch_copy
 from .activations import activation
 from .arrays import Array
 from .recurrence import Arrays, Recurrence
@@ -27,7 +26,8 @@ __all__ = ["RNN"]
 class RNN(Recurrence):
     """A recurrent layer h_{t+1} = φ(W_ih x_t + b_ih + W_hh h_t + b_hh), one direction.
 
-    Make one with `RNN.init` or `RNN.from_torch`; all arrays are of one library, dtype and device.
+    Make one with `RNN.init` or `RNN.from_torch`, which copy; all arrays are of one library, dtype and device.
+    Arrays handed to `RNN(…)` or `replace` are kept as they are: do not change them afterwards.
 
     Attributes
     ----------
@@ -60,41 +60,15 @@ class RNN(Recurrence):
         activation(self.activation)
 
     @classmethod
-    def from_torch(cls, module: Any, layer: int | None = None, reverse: bool = False) -> Self:
-        """Copy one layer and direction of a `torch.nn.RNN` or `torch.nn.RNNCell`.
+    def _options_of(cls, module: Any) -> dict[str, Any]:
+        return {"activation": module.nonlinearity}
 
-        Parameters
-        ----------
-        module : torch.nn.RNN or torch.nn.RNNCell
-            Its dtype and device are kept; absent biases become zeros.
-        layer : int, optional
-            Needed when there are several.
-        reverse : bool
-            The backward direction of a bidirectional module. It reads x from its end: pass `x` reversed.
-
-        Raises
-        ------
-        TypeError
-            Another kind of module.
-        ValueError
-            Several layers and none chosen, no such layer or direction, or `batch_first=True`.
-        """
-        weights = torch_copy.copy_from_module(module, "RNN", layer, reverse)
-        return cls(**weights, activation=module.nonlinearity)
-
-    def to_torch(self) -> Any:
-        """Return a `torch.nn.RNN` with copies of the weights.
-
-        Raises
-        ------
-        ValueError
-            The activation is one that `torch.nn.RNN` lacks.
-        """
+    def _torch_options(self) -> dict[str, Any]:
         if self.activation not in ("tanh", "relu"):
             raise ValueError(
                 f"activation: torch.nn.RNN has tanh and relu only; this cell has {self.activation!r}"
             )
-        return torch_copy.copy_to_module(self, nonlinearity=self.activation)
+        return {"nonlinearity": self.activation}
 
     def step(self, projected: Array, state: Array) -> tuple[Array, tuple[Array, ...]]:
         """Return h_{t+1} and (a_t,), from the projected input (B, H) and h_t (B, H)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .arrays import convert, resolve_namespace
+from .errors import whole_number
 
 __all__ = ["copy_from_module", "copy_to_module"]
 
@@ -61,7 +62,8 @@ def _suffix(module: Any, kind: str, layer: int | None, reverse: bool) -> str:
                 f"layer: the module has {module.num_layers} layers; say which, 0 to {module.num_layers - 1}"
             )
         layer = 0
-    if isinstance(layer, bool) or not isinstance(layer, int) or layer not in range(module.num_layers):
+    layer = whole_number("layer", layer, 0)
+    if layer >= module.num_layers:
         raise ValueError(f"layer must be 0 to {module.num_layers - 1}; got {layer!r}")
     if reverse and not module.bidirectional:
         raise ValueError("reverse=True: the module is not bidirectional")
@@ -75,9 +77,11 @@ def copy_to_module(cell: Any, **options: Any) -> Any:
     xp = resolve_namespace(torch)
     weights = {name: convert(w, xp) for name, w in cell.parameters.items()}
     like = weights["weight_hh"]
-    module = getattr(torch.nn, cell.torch_name)(
-        cell.inputs, cell.hidden, device=like.device, dtype=like.dtype, **options
-    )
+    # Making a module draws weights; that must not move torch's global random state.
+    with torch.random.fork_rng(devices=[like.device] if like.device.type == "cuda" else []):
+        module = getattr(torch.nn, cell.torch_name)(
+            cell.inputs, cell.hidden, device=like.device, dtype=like.dtype, **options
+        )
     with torch.no_grad():
         for name, weight in weights.items():
             getattr(module, f"{name}_l0").copy_(weight)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .arrays import Array
+from .arrays import Array, check_finite
+from .errors import NonFiniteError
 from .recurrence import Recurrence
 
-__all__ = ["Gradients", "Trace", "check_trace"]
+__all__ = ["Gradients", "Trace", "check_from_trace", "check_trace"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +21,7 @@ class Trace:
     cell : Recurrence
         The cell that made it; its weights at that time.
     inputs : Array, shape (T, B, D)
+        The array that came, not a copy: do not write to it before the gradients are taken.
     states : Array, shape (T+1, B, S)
         s_0 … s_T, the initial state first: step t leads from `states[t]` to `states[t+1]`.
     saved : tuple of Array, each (T, B, …)
@@ -69,6 +71,20 @@ class Gradients:
     inputs: Array | None
     states: Array | None
     initial: Array
+
+
+def check_from_trace(
+    trace: Trace, name: str, array: Array, nonfinite: str, first: int | None = 0, backward: bool = True
+) -> None:
+    """Raise `NonFiniteError` if what was computed from a trace is not finite; blame the trace where it is.
+
+    `first` and `backward` are those of `check_finite`.
+    """
+    try:
+        check_finite(name, array, nonfinite, "The gradient explodes.", first, backward)
+    except NonFiniteError:
+        check_finite("trace.states", trace.states, detail="The forward pass was not finite to begin with.")
+        raise
 
 
 def check_trace(trace: Any) -> None:

@@ -97,7 +97,7 @@ def _defining_module(module: str, name: str) -> str:
 
 
 def _imported_from(package: str, name: str) -> str:
-    """Find where a package's ``__init__`` takes a value from that does not know its module, such as a number."""
+    """Find where a package takes a value from that does not know its own module, such as a number."""
     for node in ast.walk(ast.parse(inspect.getsource(importlib.import_module(package)))):
         if isinstance(node, ast.ImportFrom) and name in {alias.asname or alias.name for alias in node.names}:
             return importlib.util.resolve_name("." * node.level + (node.module or ""), package)
