@@ -10,7 +10,7 @@ ARGS ?=
 VGLIB := .venv/bin/python -m vglib
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab bench environment clean
+.PHONY: help book test lab bench reproduce environment clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ lab: environment ## open the chapters in JupyterLab
 
 bench: environment ## run the benchmarks
 	@$(VGLIB) bench $(ARGS)
+
+reproduce: environment ## compute the results that chapters show, where missing (ARGS="recall --fresh")
+	@$(VGLIB) reproduce $(ARGS)
 
 environment: ## set up .venv with everything in it
 	@$(PYTHON) vglib/course/environment.py

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from vglib.course.reproductions import NAMES
 from vglib.version import __version__
 
 _EPILOG = """\
@@ -70,6 +71,17 @@ def parser() -> argparse.ArgumentParser:
         "Other arguments go to the benchmarks; see: vglib bench -- --help",
     )
     bench.set_defaults(run=_bench)
+
+    reproduce = add(
+        "reproduce",
+        "compute the results that the chapters show",
+        "Run a reproduction, or all of them, and write results/NAME.jsonl, one line a run.\n"
+        "Runs whose settings and seed are in the file are skipped, so an interrupted one goes on where it was.",
+    )
+    reproduce.add_argument("name", metavar="NAME", nargs="?", choices=NAMES, help=", ".join(NAMES))
+    reproduce.add_argument("--list", action="store_true", help="print what there is and how much is done")
+    reproduce.add_argument("--fresh", action="store_true", help="compute all runs again")
+    reproduce.set_defaults(run=_reproduce)
     return top
 
 
@@ -88,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     top = parser()
     arguments, rest = top.parse_known_args(argv)
-    if rest and arguments.command == "book":
+    if rest and arguments.command in {"book", "reproduce"}:
         top.error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = [argument for argument in rest if argument != "--"]
     from vglib.course.checkout import CannotRunError
@@ -125,3 +137,9 @@ def _bench(arguments: argparse.Namespace) -> int:
     from vglib.course import lab
 
     return lab.bench(arguments.rest)
+
+
+def _reproduce(arguments: argparse.Namespace) -> int:
+    from vglib.course.reproductions import runner
+
+    return runner.command(arguments.name, listing=arguments.list, fresh=arguments.fresh)

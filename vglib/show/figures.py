@@ -160,7 +160,7 @@ def stretch(axes: Any, heights: Sequence[float], space: float = 0.45) -> None:
     axes[0].figure.subplots_adjust(left=0.01, right=0.99, top=0.95, bottom=0.13, hspace=space)
 
 
-def draw_influence(ax: Any, matrix: np.ndarray, faintest: float = 1e-6) -> Any:
+def draw_influence(ax: Any, matrix: np.ndarray, faintest: float = 1e-6, brightest: float = 1.0) -> Any:
     """Draw how much each step k (across) adds to the gradient of the loss at each step t (down).
 
     Parameters
@@ -168,15 +168,15 @@ def draw_influence(ax: Any, matrix: np.ndarray, faintest: float = 1e-6) -> Any:
     ax : matplotlib Axes
     matrix : numpy array, shape (T, T)
         `vglib.bptt.influence` of one sequence; zeros stay empty.
-    faintest : float
-        Lower end of the colour scale.
+    faintest, brightest : float
+        Ends of the colour scale.
 
     Returns
     -------
     matplotlib Axes
     """
-    shown = np.where(matrix > 0, np.clip(matrix, faintest, 1.0), np.nan)
-    image = ax.imshow(shown, cmap=SEQUENTIAL, norm=LogNorm(faintest, 1.0), aspect="equal")
+    shown = np.where(matrix > 0, np.clip(matrix, faintest, brightest), np.nan)
+    image = ax.imshow(shown, cmap=SEQUENTIAL, norm=LogNorm(faintest, brightest), aspect="equal")
     ax.set_xlabel("step k that contributes")
     ax.set_ylabel("step t of the loss")
     ax.grid(visible=False)
@@ -217,8 +217,7 @@ def draw_unrolled(ax: Any, steps: int = 4) -> Any:
         start = t - 0.74
         arrow((start, 1.06), (t - 0.26, 1.06), INK)
         ax.text(t - 0.5, 1.13, "$W$", ha="center", va="bottom", fontsize=12)
-        if t > 0:
-            arrow((t - 0.26, 0.9), (start, 0.9), COLORS["far"], 2.2)
+        arrow((t - 0.26, 0.9), (start, 0.9), COLORS["far"], 2.2)
     node(-1, 1, "$h_0$", COLORS["muted"])
     last = steps - 1
     arrow((last - 0.1, 1.74), (last - 0.1, 1.28), COLORS["far"], 2.2)
