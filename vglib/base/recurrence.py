@@ -238,7 +238,9 @@ class Recurrence:
 
     def project(self, x: Array) -> Array:
         """Return W_ih x_t + b_ih + b_hh for all steps in one product: (T, B, D) → (T, B, G·H)."""
-        return self.xp.matmul(x, self.weight_ih.T) + (self.bias_ih + self.bias_hh)
+        xp, (steps, batch, inputs) = self.xp, x.shape
+        flat = xp.matmul(xp.reshape(x, (steps * batch, inputs)), self.weight_ih.T)  # one product, not T
+        return xp.reshape(flat + (self.bias_ih + self.bias_hh), (steps, batch, -1))
 
     def initial(self, batch: int) -> Array:
         """Return the zero state (B, S)."""

@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
         "reproduce",
         "compute the results that the chapters show",
         "Run a reproduction, or all of them, and write results/NAME.jsonl, one line a run.\n"
-        "Runs whose settings and seed are in the file are skipped, so an interrupted one goes on where it was.",
+        "Runs whose settings and seed are in the file are skipped, so after an interruption it goes on.",
     )
     reproduce.add_argument("name", metavar="NAME", nargs="?", choices=NAMES, help=", ".join(NAMES))
     reproduce.add_argument("--list", action="store_true", help="print what there is and how much is done")

@@ -1,15 +1,13 @@
 """Results that the course reproduces: what there is, and how one is described.
 
-To add one, write a module here that ends in ``REPRODUCTION = Reproduction(…)``, and its name below. Its `run` is
-a function of settings and seed alone, so that runs can be done in any order, elsewhere, or again.
+To add one, write a module here that ends in ``REPRODUCTION = Reproduction(…)``, and its name below. Its `run`
+is a function of settings and seed alone, so that runs can be done in any order, elsewhere, or again.
 """
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from vglib.base.errors import choice
 
 __all__ = ["NAMES", "Reproduction", "find"]
 
@@ -59,5 +57,8 @@ def find(name: str) -> Reproduction:
     ValueError
         There is none of that name.
     """
+    # Here, because the command line needs the names alone.
+    from vglib.base.errors import choice
+
     choice("name", name, NAMES)
     return importlib.import_module(f"{__name__}.{name}").REPRODUCTION

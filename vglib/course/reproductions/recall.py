@@ -1,8 +1,8 @@
-r"""Recall the first word: which country was it?
+r"""Recall: which country did the first word name.
 
 The first of `lag` inputs names one of two countries, random filler words follow, and after the last one a
-linear readout says which country it was. A tanh network learns it by explicit gradients, with three optimisers
-from PyTorch's default start, and from an orthogonal one with the first of them.
+linear readout says which country it was. A tanh network learns it by explicit gradients. It starts as
+PyTorch's would, with each of three optimisers, or from an orthogonal W_hh, with the first of them.
 
 What a run records; window and number of updates are settings:
 

@@ -68,9 +68,9 @@ def load(name: str, **settings: Any) -> list[Record]:
     """
     choice("name", name, NAMES)
     path = root() / "results" / f"{name}.jsonl"
-    if not path.is_file():
-        raise ResultsError(f"no {path}: compute it with: python -m vglib reproduce {name}")
     records = read(path)
+    if not records:
+        raise ResultsError(f"no results in {path}: compute them with: python -m vglib reproduce {name}")
     chosen = [record for record in records if settings.items() <= record["settings"].items()]
     if not chosen:
         raise ValueError(f"{path} has no run with the settings {settings}")
@@ -134,7 +134,8 @@ def read(path: Path) -> list[Record]:
     except FileNotFoundError:
         return []
     records: dict[str, Record] = {}
-    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n"), 1):
+    lines = content.removesuffix(b"\n").split(b"\n") if content else []
+    for number, line in enumerate(lines, 1):
         try:
             record = _parse(line)
             name = key(record["settings"], record["seed"])
@@ -142,8 +143,8 @@ def read(path: Path) -> list[Record]:
                 raise ValueError("the same run stands in an earlier line")
         except ValueError as error:
             raise ResultsError(
-                f"{path}, line {number}: not a whole record ({error}). Take the file from version control, or "
-                "delete that line and run the command again, which computes what is missing: "
+                f"{path}, line {number}: not a whole record ({error}). Take the file from version control, "
+                "or delete that line and compute what is missing: "
                 f"python -m vglib reproduce {path.stem}"
             ) from None
         records[name] = record
@@ -151,11 +152,23 @@ def read(path: Path) -> list[Record]:
 
 
 def read_meta(path: Path) -> dict[str, Any]:
-    """Return minutes and device by key; empty when the file beside `path` is missing or damaged."""
+    """Return minutes and device by key, from the file beside `path`; none if there is no such file.
+
+    Raises
+    ------
+    ResultsError
+        The file is damaged.
+    """
+    beside = _meta(path)
     try:
-        return json.loads(_meta(path).read_text(encoding="utf-8"))["runs"]
-    except (OSError, ValueError, TypeError, KeyError):
+        return dict(json.loads(beside.read_text(encoding="utf-8"))["runs"])
+    except FileNotFoundError:
         return {}
+    except (ValueError, TypeError, KeyError) as error:
+        raise ResultsError(
+            f"{beside} is damaged ({error}). Take it from version control, or delete it: "
+            "it holds minutes and devices, which nothing else needs"
+        ) from None
 
 
 def write(path: Path, records: Iterable[Record], meta: Mapping[str, Any]) -> None:
@@ -184,7 +197,10 @@ def _parse(line: bytes) -> Record:
         raise ValueError(f"its fields are not {', '.join(sorted(_FIELDS))}")
     if record["schema"] != SCHEMA:
         raise ValueError(f"schema {record['schema']}, where this vglib reads {SCHEMA}")
-    if not isinstance(record["settings"], dict) or record["settings_hash"] != settings_hash(record["settings"]):
+    for field, kind in (("settings", dict), ("seed", int), ("versions", dict), ("numbers", dict)):
+        if not isinstance(record[field], kind):
+            raise ValueError(f"{field} is {record[field]!r}")
+    if record["settings_hash"] != settings_hash(record["settings"]):
         raise ValueError("the settings do not have the hash that stands beside them")
     return record
 

@@ -1,0 +1,207 @@
+"""Reproductions: nothing is computed twice, nothing is lost, and what is stored is what the code computes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vglib.course import checkout, cli, reproductions
+from vglib.course.reproductions import Reproduction, find, runner, store
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def toy():
+    """A reproduction of four quick runs, and the list of the runs it did."""
+    ran = []
+
+    def run(settings, seed):
+        ran.append((settings["size"], seed))
+        return {"value": settings["size"] / 3 + seed, "list": np.arange(2) / 7, "none": None}
+
+    settings = ({"size": 2}, {"size": 1})
+    return Reproduction("toy", "a toy", run, settings, seeds=(0, 1), device="an abacus"), ran
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "results" / "toy.jsonl"
+
+
+@pytest.fixture
+def course(monkeypatch, tmp_path, toy):
+    """A checkout whose only reproduction is the toy."""
+    for module in (reproductions, store):
+        monkeypatch.setattr(module, "NAMES", ("toy",))
+    for module in (runner, store):
+        monkeypatch.setattr(module, "root", lambda: tmp_path)
+    monkeypatch.setattr(reproductions, "find", lambda name: toy[0])
+    for variable in runner.ONE_THREAD:
+        monkeypatch.setenv(variable, "1")
+
+
+def test_a_record_holds_what_identifies_a_run_and_what_came_out(toy, path):
+    assert runner.run(toy[0], path) == (4, 0)
+    records = store.read(path)
+    keys = [(record["settings_hash"], record["seed"]) for record in records]
+    assert keys == sorted(keys)
+    assert {(record["settings"]["size"], record["seed"]) for record in records} == set(toy[1])
+    record = next(record for record in records if record["settings"]["size"] == 2 and record["seed"] == 1)
+    assert record["schema"] == store.SCHEMA
+    assert record["numbers"] == {"value": 1.66667, "list": [0.0, 0.142857], "none": None}
+    assert record["versions"].keys() == {"python", "vglib", "numpy"}
+    assert record["versions"]["numpy"] == np.__version__
+    meta = store.read_meta(path)
+    assert meta.keys() == {store.key(record["settings"], record["seed"]) for record in records}
+    assert {run["device"] for run in meta.values()} == {"an abacus"}
+
+
+def test_what_is_done_is_skipped_unless_fresh(toy, path):
+    reproduction, ran = toy
+    runner.run(reproduction, path)
+    before = path.read_bytes()
+    assert runner.run(reproduction, path) == (0, 0)
+    assert len(ran) == 4
+    assert runner.run(reproduction, path, fresh=True) == (4, 0)
+    assert len(ran) == 8
+    assert path.read_bytes() == before
+
+
+def test_an_interruption_loses_the_run_at_hand_alone(toy, path, tmp_path):
+    reproduction, ran = toy
+
+    def stops(settings, seed):
+        if len(ran) == 2:
+            raise KeyboardInterrupt
+        return reproduction.run(settings, seed)
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(Reproduction("toy", "", stops, reproduction.settings, reproduction.seeds), path)
+    assert len(store.read(path)) == 2
+    assert runner.run(reproduction, path) == (2, 0)
+    assert ran == list(dict.fromkeys(ran))
+    whole = tmp_path / "whole.jsonl"
+    runner.run(reproduction, whole)
+    assert path.read_bytes() == whole.read_bytes()
+
+
+def test_a_killed_process_leaves_whole_files(toy, path):
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from vglib.course.reproductions import Reproduction, runner\n"
+        "def run(settings, seed):\n"
+        "    if seed == 1: os._exit(9)\n"
+        "    return {'value': settings['size'] / 3 + seed, 'list': [0.0, 1 / 7], 'none': None}\n"
+        "toy = Reproduction('toy', '', run, ({'size': 2}, {'size': 1}), (0, 1))\n"
+        "runner.run(toy, Path(sys.argv[1]))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code, str(path)], env=environment, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (9, b"", b"")
+    assert len(store.read(path)) == 2
+    assert runner.run(toy[0], path) == (2, 0)
+    assert toy[1] == [(2, 1), (1, 1)]
+
+
+def test_fresh_keeps_the_old_file_until_a_run_is_done(toy, path):
+    runner.run(toy[0], path)
+    before = path.read_bytes()
+
+    def stops(settings, seed):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(Reproduction("toy", "", stops, toy[0].settings, (0, 1)), path, fresh=True)
+    assert path.read_bytes() == before
+
+
+def test_runs_no_longer_asked_for_are_left_out(toy, path):
+    runner.run(toy[0], path)
+    fewer = Reproduction("toy", "", toy[0].run, toy[0].settings[:1], seeds=(0, 1))
+    assert runner.run(fewer, path) == (0, 2)
+    assert {record["settings"]["size"] for record in store.read(path)} == {2}
+    assert len(store.read_meta(path)) == 2
+
+
+@pytest.mark.usefixtures("course")
+def test_load_selects_by_settings(toy, path):
+    runner.run(toy[0], path)
+    assert len(store.load("toy")) == 4
+    assert [record["seed"] for record in store.load("toy", size=1)] == [0, 1]
+    assert store.provenance("toy")["devices"] == ["an abacus"]
+    with pytest.raises(ValueError, match=r"no run with the settings \{'size': 3\}"):
+        store.load("toy", size=3)
+    with pytest.raises(ValueError, match="name must be one of 'toy'"):
+        store.load("recall")
+
+
+@pytest.mark.usefixtures("course")
+def test_load_says_which_command_is_missing(path):
+    with pytest.raises(store.ResultsError, match="python -m vglib reproduce toy") as raised:
+        store.load("toy")
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.usefixtures("course")
+def test_the_command(capsys, toy, path):
+    assert cli.main(["reproduce", "--list"]) == 0
+    assert "0/4 runs  a toy" in capsys.readouterr().out
+    assert cli.main(["reproduce"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(f"{path}: 4 runs done in ")
+    assert said.err == ""  # no progress bar but on a terminal
+    assert runner.command("toy") == 0
+    assert capsys.readouterr().out == f"{path}: nothing to do\n"
+    assert cli.main(["reproduce", "--fresh"]) == 0
+    assert len(toy[1]) == 8
+    path.write_text("x", encoding="utf-8")
+    assert cli.main(["reproduce"]) == 1
+    assert capsys.readouterr().err.startswith(f"vglib reproduce: {path}, line 1: not a whole record")
+    assert path.read_text(encoding="utf-8") == "x"
+    assert cli.main(["reproduce", "--fresh"]) == 0
+    assert len(store.load("toy")) == 4
+
+
+@pytest.mark.usefixtures("course")
+def test_more_threads_mean_another_process(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    calls = []
+
+    def record(command, env, check):
+        calls.append((command[1:], env["OMP_NUM_THREADS"]))
+        return subprocess.CompletedProcess(command, 7)
+
+    monkeypatch.setattr(runner.subprocess, "run", record)
+    assert runner.command("toy", fresh=True) == 7
+    assert calls == [(["-m", "vglib", "reproduce", "toy", "--fresh"], "1")]
+
+
+def test_the_command_line_is_checked(capsys, monkeypatch, tmp_path):
+    for wrong in (["--fly"], ["nothing"]):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["reproduce", *wrong])
+        assert stop.value.code == 2
+    capsys.readouterr()
+    monkeypatch.setattr(checkout.vglib, "__file__", str(tmp_path / "vglib" / "__init__.py"))
+    assert cli.main(["reproduce"]) == 3
+    assert capsys.readouterr().err.startswith("vglib reproduce: no book beside the library")
+
+
+@pytest.mark.parametrize("name", reproductions.NAMES)
+def test_every_reproduction_is_stored_whole(name):
+    reproduction = find(name)
+    assert reproduction.name == name
+    stored = [store.key(record["settings"], record["seed"]) for record in store.load(name)]
+    assert set(stored) == {store.key(*task) for task in reproduction.tasks()}
+    path = ROOT / "results" / f"{name}.jsonl"
+    assert store.read_meta(path).keys() == set(stored)
+    assert path.stat().st_size < 300_000
+
+
+def test_finding_what_is_not_there():
+    with pytest.raises(ValueError, match="name must be one of 'recall'"):
+        find("nothing")
