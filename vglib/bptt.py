@@ -61,8 +61,9 @@ def unroll(cell: Recurrence, x: Array, initial: Array | None = None, nonfinite: 
     state = cell.check_initial(initial, batch, nonfinite)
     projected = cell.project(x)
     states, saved = [state], []
+    runner = cell.along_rows()
     for t in range(steps):
-        state, keep = cell.step(projected[t, ...], state)
+        state, keep = runner.step(projected[t, ...], state)
         states.append(state)
         saved.append(keep)
     xp = cell.xp

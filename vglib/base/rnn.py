@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .activations import activation
+from .activations import ACTIVATIONS, activation
 from .arrays import Array
 from .recurrence import Arrays, Recurrence
 
@@ -73,12 +73,12 @@ class RNN(Recurrence):
     def step(self, projected: Array, state: Array) -> tuple[Array, tuple[Array, ...]]:
         """Return h_{t+1} and (a_t,), from the projected input (B, H) and h_t (B, H)."""
         a = projected + self.xp.matmul(state, self.weight_hh.T)
-        return activation(self.activation).function(self.xp, a), (a,)
+        return ACTIVATIONS[self.activation].function(self.xp, a), (a,)
 
     def factors(self, saved: tuple[Array, ...]) -> tuple[Array, ...]:
         """Return (φ′(a),), shaped like a: (…, H)."""
         (a,) = saved
-        return (activation(self.activation).derivative(self.xp, a),)
+        return (ACTIVATIONS[self.activation].derivative(self.xp, a),)
 
     def backward_step(self, factors: Arrays, d_state: Array) -> Arrays:
         """Return ∂L/∂h_t, and δ_t for the input and for the recurrent side."""
