@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vglib.course.imports import Fingerprints
+from vglib.course.release import release
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -32,6 +33,7 @@ def setup(app: "Sphinx") -> dict[str, Any]:
     app.connect("config-inited", _watch_static)
     app.connect("config-inited", _use_local_mathjax)
     app.connect("builder-inited", _prepare)
+    app.connect("builder-inited", _release_exercises)
     app.connect("builder-inited", _without_thebe)
     app.connect("source-read", _bind_cache)
     app.connect("html-page-context", _plain_bibliography)
@@ -71,6 +73,11 @@ def _use_local_mathjax(app: "Sphinx", config: "Config") -> None:
 def _prepare(app: "Sphinx") -> None:
     # Not stored in the configuration: Sphinx would try to pickle it.
     app.vglib_fingerprints = Fingerprints(Path(app.srcdir))  # type: ignore[attr-defined]
+
+
+def _release_exercises(app: "Sphinx") -> None:
+    """Put the exercises without solutions where the chapters offer them for download."""
+    release(Path(app.srcdir, "exercises"), Path(app.srcdir, "_build", "exercises"))
 
 
 def _without_thebe(app: "Sphinx") -> None:

@@ -221,7 +221,7 @@ def draw_unrolled(ax: Any, steps: int = 4) -> Any:
     node(-1, 1, "$h_0$", COLORS["muted"])
     last = steps - 1
     arrow((last - 0.1, 1.74), (last - 0.1, 1.28), COLORS["far"], 2.2)
-    way = f"the way of $L_{last}$ back"
+    way = f"$L_{last}$'s way back"
     ax.text(last + 0.24, 1.5, way, color=COLORS["far"], va="center", fontsize=13)
     ax.set_xlim(-1.35, steps + 0.75)
     ax.set_ylim(-0.4, 2.4)
