@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 from .base.arrays import (
     QUIET,
@@ -31,6 +30,7 @@ from .base.bounds import PascanuCondition, hochreiter_bound, pascanu_condition
 from .base.errors import choice, whole_number
 from .base.precision import PrecisionLags, precision_lags
 from .base.recurrence import Recurrence
+from .base.scaled import finite_svdvals, log_of, log_size, matrix_log_norm, rescale
 from .base.trace import Trace, check_from_trace, check_trace
 
 __all__ = [
@@ -145,9 +145,11 @@ def log_norms(
     identity = math.log(size if block else cell.size) / 2 if ord == "fro" else 0.0
     for t in reversed(range(trace.steps)):
         product, _, _ = cell.backward_step(_factors(trace, t), product)
-        product, shift = _rescale(xp, product)
+        product, shift = rescale(xp, product)
         exponent = exponent + shift
-        logs.append(exponent * math.log(2) + _log_norm(xp, product[..., columns], ord, block) - identity)
+        logs.append(
+            exponent * math.log(2) + matrix_log_norm(xp, product[..., columns], ord, block) - identity
+        )
     result = xp.astype(xp.stack(logs[::-1]), product.dtype)
     # −inf is an answer, a product that is exactly zero; NaN and +inf come from a Jacobian.
     answered = xp.where(result == -math.inf, xp.zeros_like(result), result)
@@ -210,25 +212,25 @@ def log_singular_values(
         raise ValueError(f"start, stop must satisfy 0 ≤ start ≤ stop ≤ T={trace.steps}; got {start}, {stop}")
     cell, xp = trace.cell, trace.cell.xp
     identity = _identity_rows(trace, slice(None))
-    (product, exponent), after = identity, [_log_size(xp, *identity)]
+    (product, exponent), after = identity, [log_size(xp, *identity)]
     for t in reversed(range(start, stop)):
-        product, shift = _rescale(xp, cell.backward_step(_factors(trace, t), product)[0])
+        product, shift = rescale(xp, cell.backward_step(_factors(trace, t), product)[0])
         exponent = exponent + shift
-        after.append(_log_size(xp, product, exponent))
-    (ahead, grown), before = identity, [_log_size(xp, *identity)]
+        after.append(log_size(xp, product, exponent))
+    (ahead, grown), before = identity, [log_size(xp, *identity)]
     for t in range(start, stop):
         step = _one_step(trace, t)
         ahead = xp.permute_dims(xp.matmul(step, xp.permute_dims(ahead, (1, 0, 2))), (1, 0, 2))
-        ahead, shift = _rescale(xp, ahead)
+        ahead, shift = rescale(xp, ahead)
         grown = grown + shift
-        before.append(_log_size(xp, ahead, grown))
+        before.append(log_size(xp, ahead, grown))
     check_from_trace(trace, "jacobians", xp.sum(product, axis=0), nonfinite, first=None)
     noise = xp.stack(after[::-1]) + xp.stack(before)
     unit = math.log(cell.size * float(xp.finfo(product.dtype).eps))
     loudest = xp.max(noise, axis=0)
     floor = unit + loudest + xp.log(xp.sum(xp.exp(noise - loudest), axis=0))
     matrices = widened(xp, xp.permute_dims(product, (1, 0, 2)))
-    logs = _log(xp, _singular(xp, matrices)) + exponent[:, None] * math.log(2)
+    logs = log_of(xp, finite_svdvals(xp, matrices)) + exponent[:, None] * math.log(2)
     # The largest one is always an answer: only in half precision could the bound exceed it.
     resolved = (logs > floor[:, None]) | (logs >= logs[:, :1]) | xp.isnan(logs)
     return xp.astype(xp.where(resolved, logs, xp.full_like(logs, -math.inf)), product.dtype)
@@ -259,50 +261,3 @@ def _identity_rows(trace: Trace, rows: slice) -> tuple[Array, Array]:
     eye = xp.eye(cell.size, dtype=like.dtype, device=device_of(like))[rows, :]
     product = xp.broadcast_to(eye[:, None, :], (eye.shape[0], trace.batch, cell.size))
     return product, widened(xp, xp.zeros((trace.batch,), dtype=like.dtype, device=device_of(like)))
-
-
-def _rescale(xp: Any, product: Array) -> tuple[Array, Array]:
-    """Divide each sequence's product by the power of two below its largest entry; return it and the power."""
-    # One axis after the other, the first one first: that way NumPy runs along memory, five times as fast.
-    largest = xp.max(xp.max(xp.abs(product), axis=0), axis=-1)
-    usable = xp.isfinite(largest) & (largest > 0)
-    power = xp.floor(xp.log2(xp.where(usable, largest, xp.ones_like(largest))))
-    # Beyond this power the scale itself would not be a normal number; a smaller entry waits one more step.
-    limit = math.floor(-math.log2(float(xp.finfo(product.dtype).smallest_normal)))
-    power = xp.clip(power, -limit, limit)
-    return product * xp.pow(xp.full_like(power, 2.0), -power)[:, None], widened(xp, power)
-
-
-def _log_norm(xp: Any, product: Array, ord: str | int, block: tuple[str, str] | None) -> Array:
-    """Return the log-norm of each sequence's matrix, −inf for zero, from (rows, B, columns)."""
-    product, power = widened(xp, product), 0.0
-    if block is not None:  # may be far below the largest entry of its product, and is squared
-        product, power = _rescale(xp, product)
-    if ord == 2:
-        norm = _singular(xp, xp.permute_dims(product, (1, 0, 2)))[:, 0]
-    elif ord == "fro":
-        squares = xp.sum(xp.sum(product * product, axis=0), axis=-1)
-        return 0.5 * _log(xp, squares) + power * math.log(2)
-    else:
-        sums = xp.sum(xp.abs(product), axis=0 if ord == 1 else 2)
-        norm = xp.max(sums, axis=1 if ord == 1 else 0)
-    return _log(xp, norm) + power * math.log(2)
-
-
-def _log(xp: Any, size: Array) -> Array:
-    """Return log(size), −inf at 0 without a warning, and without NaN in autograd."""
-    zero = size == 0
-    logs = xp.log(xp.where(zero, xp.ones_like(size), size))
-    return xp.where(zero, xp.full_like(logs, -math.inf), logs)
-
-
-def _singular(xp: Any, matrices: Array) -> Array:
-    """Return singular values, NaN for a matrix that is not finite: libraries raise errors of their own."""
-    finite = xp.all(xp.all(xp.isfinite(matrices), axis=-1), axis=-1)
-    sigma = xp.linalg.svdvals(xp.where(finite[:, None, None], matrices, xp.zeros_like(matrices)))
-    return xp.where(finite[:, None], sigma, xp.full_like(sigma, math.nan))
-
-
-def _log_size(xp: Any, product: Array, exponent: Array) -> Array:
-    """Return the log of the Frobenius norm of a product and its exponents, (B,)."""
-    return _log_norm(xp, product, "fro", None) + exponent * math.log(2)

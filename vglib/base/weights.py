@@ -1,0 +1,227 @@
+"""The weights of a cell under PyTorch's names: made, checked, moved, copied to and from `torch.nn`.
+
+Index legend: D inputs, H units, S state size, G gates.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from types import ModuleType
+from typing import Any, ClassVar, Self
+
+from array_api_compat import array_namespace
+
+from . import torch_copy
+from .arrays import (
+    Array,
+    check_array,
+    check_finite,
+    convert,
+    dtype_name,
+    random_stream,
+    resolve_namespace,
+)
+from .errors import whole_number
+
+__all__ = ["Weights"]
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Weights of one recurrent layer in one direction.
+
+    Attributes
+    ----------
+    weight_ih : Array, shape (G·H, D)
+        Input weights, gates stacked in PyTorch's order.
+    weight_hh : Array, shape (G·H, H)
+        Recurrent weights.
+    bias_ih, bias_hh : Array, shape (G·H,)
+        The two biases that PyTorch adds.
+    """
+
+    weight_ih: Array
+    weight_hh: Array
+    bias_ih: Array
+    bias_hh: Array
+
+    gates: ClassVar[int] = 1
+    blocks: ClassVar[tuple[str, ...]] = ("h",)
+    torch_name: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        check_array("weight_hh", self.weight_hh, [("G·H", None), ("H", None)])
+        rows, hidden = self.weight_hh.shape
+        if rows != self.gates * hidden:
+            raise ValueError(
+                f"weight_hh must have shape (G·H, H) with G={self.gates} for {type(self).__name__}; "
+                f"got {(rows, hidden)}"
+            )
+        like = {"like": self.weight_hh, "like_name": "the entries of weight_hh"}
+        check_array("weight_ih", self.weight_ih, [("G·H", rows), ("D", None)], **like)
+        for name in ("bias_ih", "bias_hh"):
+            check_array(name, getattr(self, name), [("G·H", rows)], **like)
+
+    # -- sizes and kinds ------------------------------------------------------------------------------
+
+    @property
+    def inputs(self) -> int:
+        """D, the number of inputs."""
+        return self.weight_ih.shape[1]
+
+    @property
+    def hidden(self) -> int:
+        """H, the number of units."""
+        return self.weight_hh.shape[1]
+
+    @property
+    def size(self) -> int:
+        """S, the size of the state: H for each block."""
+        return self.hidden * len(self.blocks)
+
+    @cached_property
+    def xp(self) -> ModuleType:
+        """The array namespace of the weights."""
+        return array_namespace(self.weight_hh)
+
+    @property
+    def dtype(self) -> str:
+        """Name of the weights' dtype."""
+        return dtype_name(self.weight_hh.dtype)
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """The weights by PyTorch's names (without its `_l0`)."""
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        return {name: getattr(self, name) for name in names}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A module cannot be pickled, and `xp` is found again.
+        return {name: value for name, value in self.__dict__.items() if name != "xp"}
+
+    def __repr__(self) -> str:
+        options = "".join(f", {k}={v!r}" for k, v in self._options().items())
+        sizes = f"inputs={self.inputs}, hidden={self.hidden}, dtype={self.dtype!r}"
+        return f"{type(self).__name__}({sizes}{options})"
+
+    def _options(self) -> dict[str, Any]:
+        """Return the settings beside the weights, which `to` carries along."""
+        own = {field.name for field in dataclasses.fields(self)} - set(self.parameters)
+        return {name: getattr(self, name) for name in sorted(own)}
+
+    # -- making and moving ----------------------------------------------------------------------------
+
+    @classmethod
+    def init(
+        cls,
+        inputs: int,
+        hidden: int,
+        seed: int = 0,
+        xp: ModuleType | None = None,
+        device: Any = None,
+        dtype: Any = "float64",
+        **options: Any,
+    ) -> Self:
+        """Draw every weight and bias from U(−1/√H, 1/√H), PyTorch's default for recurrent layers.
+
+        The same seed gives the same numbers under every `xp`.
+
+        Parameters
+        ----------
+        inputs, hidden : int
+            D and H.
+        seed : int
+            Seeds this draw alone; no global state is read or changed.
+        xp : module, optional
+            `numpy` (default), `torch` or any other array API namespace.
+        device : optional
+            Where the arrays shall live, in `xp`'s own words.
+        dtype : str or dtype
+            'float64' or 'float32'; under torch 'float16' and 'bfloat16' too.
+        **options
+            The cell's own settings, e.g. `activation='relu'` for `RNN`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A size that is not a positive integer, an unknown dtype or option.
+        """
+        inputs, hidden = whole_number("inputs", inputs, 1), whole_number("hidden", hidden, 1)
+        seed = whole_number("seed", seed, 0)
+        xp, bound, rows = resolve_namespace(xp), hidden**-0.5, cls.gates * hidden
+        draw = random_stream(seed, f"{cls.__name__}.init")
+        shapes = {
+            "weight_ih": (rows, inputs),
+            "weight_hh": (rows, hidden),
+            "bias_ih": (rows,),
+            "bias_hh": (rows,),
+        }
+        weights = {
+            name: convert(draw.uniform(-bound, bound, shape), xp, dtype, device)
+            for name, shape in shapes.items()
+        }
+        return cls(**weights, **options)
+
+    @classmethod
+    def from_torch(cls, module: Any, layer: int | None = None, reverse: bool = False) -> Self:
+        """Copy one layer and direction of a `torch.nn` module of this kind, or of its one-step cell.
+
+        Parameters
+        ----------
+        module : e.g. torch.nn.RNN or torch.nn.RNNCell
+            Its dtype and device are kept; absent biases become zeros.
+        layer : int, optional
+            Needed when there are several.
+        reverse : bool
+            The backward direction of a bidirectional module, which reads x from its end: pass `x` reversed.
+            Without it the forward direction is copied.
+
+        Raises
+        ------
+        TypeError
+            Another kind of module.
+        ValueError
+            Several layers and none chosen, no such layer or direction, `batch_first` or `proj_size`.
+        """
+        weights = torch_copy.copy_from_module(module, cls.torch_name, layer, reverse)
+        return cls(**weights, **cls._options_of(module))
+
+    def to_torch(self) -> Any:
+        """Return a one-layer `torch.nn` module of this kind with copies of the weights.
+
+        Raises
+        ------
+        ValueError
+            A setting that torch's module lacks, e.g. the sigmoid as activation of `torch.nn.RNN`.
+        """
+        return torch_copy.copy_to_module(self, **self._torch_options())
+
+    @classmethod
+    def _options_of(cls, module: Any) -> dict[str, Any]:
+        """Return the settings of a torch module in this class's words."""
+        return {}
+
+    def _torch_options(self) -> dict[str, Any]:
+        """Return the settings in the words of torch's module."""
+        return {}
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a cell with some weights or settings exchanged, checked like new ones."""
+        unknown = set(changes) - {field.name for field in dataclasses.fields(self)}
+        if unknown:
+            known = ", ".join(field.name for field in dataclasses.fields(self))
+            raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(unknown))}; it has {known}")
+        return dataclasses.replace(self, **changes)
+
+    def to(self, xp: ModuleType | None = None, device: Any = None, dtype: Any = None) -> Self:
+        """Return a copy under another library, on another device or in another dtype."""
+        xp = self.xp if xp is None else resolve_namespace(xp)
+        weights = {name: convert(w, xp, dtype, device) for name, w in self.parameters.items()}
+        return type(self)(**weights, **self._options())
+
+    def check_weights(self, nonfinite: str = "refuse") -> None:
+        """Raise `NonFiniteError` with the weight's name if one is not finite."""
+        for name, weight in self.parameters.items():
+            check_finite(name, weight, nonfinite, first=None)
