@@ -3,6 +3,8 @@
 All of it comes as fixtures, so no test file imports another.
 """
 
+import os
+import shutil
 from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -78,6 +80,35 @@ def torch():
     module = pytest.importorskip("torch")
     module.set_num_threads(1)
     return module
+
+
+def _unavailable(message):
+    """Skip on a reader's machine; in CI nothing may be missing."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
+
+
+@pytest.fixture(scope="session")
+def unavailable():
+    """Function that says what is missing: a skip, in CI a failure."""
+    return _unavailable
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, one for all tests of a process; it can reach nothing but this machine."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    names = ["chromium", "chromium-browser", "google-chrome"]
+    # None lets Playwright take its own.
+    found = next(filter(None, map(shutil.which, names)), None)
+    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    options.append("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+    with sync_api.sync_playwright() as playwright:
+        try:
+            opened = playwright.chromium.launch(executable_path=found, args=options)
+        except sync_api.Error as error:
+            _unavailable(f"no browser: apt-get install chromium ({error.message:.200})")
+        yield opened
+        opened.close()
 
 
 def _libraries():

@@ -2,8 +2,6 @@
 
 import functools
 import http.server
-import os
-import shutil
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +10,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]
 
 
 def book_pages():
@@ -47,15 +39,8 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("page_name", pages, scope="session")
 
 
-def unavailable(message):
-    """Skip on a reader's machine; in CI nothing may be missing."""
-    if os.environ.get("CI"):
-        pytest.fail(message)
-    pytest.skip(message)
-
-
 @pytest.fixture(scope="session")
-def html():
+def html(unavailable):
     """Folder of the built book."""
     if not (ROOT / "_build" / "html.good").exists():
         unavailable("no built book, or its last build failed: make book")
@@ -77,23 +62,6 @@ def site(html):
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    from playwright.sync_api import Error, sync_playwright
-
-    names = ["chromium", "chromium-browser", "google-chrome"]
-    found = next(filter(None, map(shutil.which, names)), None)
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM_ARGUMENTS)
-        except Error as error:
-            unavailable(
-                f"no browser for the tests of the pages: apt-get install chromium ({error.message:.200})"
-            )
-        yield browser
-        browser.close()
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -106,29 +105,19 @@ def test_settings_are_served(lab):
     assert news["checkForUpdates"]["default"] is False
 
 
-def test_double_click_opens_a_notebook_with_sliders(lab):
-    sync_api = pytest.importorskip("playwright.sync_api")
-    found = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-    with sync_api.sync_playwright() as playwright:
-        try:
-            options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-            browser = playwright.chromium.launch(executable_path=found, args=options)
-        except sync_api.Error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip("no browser: apt-get install chromium")
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.goto(f"{lab}/lab?token=t")
-        page.locator(".jp-DirListing-item", has_text="one.md").dblclick(timeout=60_000)
-        page.locator(".jp-NotebookPanel .jp-CodeCell").first.wait_for(timeout=60_000)
-        # Until the kernel is there, running a cell would ask for one.
-        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
-        page.locator(".jp-CodeCell .cm-content").first.click()
-        page.keyboard.press("Shift+Enter")
-        slider = page.locator(
-            ".jp-OutputArea-output .widget-hslider, .jp-OutputArea-output .jupyter-widget-hslider"
-        )
-        slider.first.wait_for(timeout=60_000)
-        label = page.locator(".jp-OutputArea-output svg[role=img]").first.get_attribute("aria-label")
-        assert label == "Powers of w."
-        browser.close()
+def test_double_click_opens_a_notebook_with_sliders(lab, browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{lab}/lab?token=t")
+    page.locator(".jp-DirListing-item", has_text="one.md").dblclick(timeout=60_000)
+    page.locator(".jp-NotebookPanel .jp-CodeCell").first.wait_for(timeout=60_000)
+    # Until the kernel is there, running a cell would ask for one.
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+    page.locator(".jp-CodeCell .cm-content").first.click()
+    page.keyboard.press("Shift+Enter")
+    slider = page.locator(
+        ".jp-OutputArea-output .widget-hslider, .jp-OutputArea-output .jupyter-widget-hslider"
+    )
+    slider.first.wait_for(timeout=60_000)
+    label = page.locator(".jp-OutputArea-output svg[role=img]").first.get_attribute("aria-label")
+    assert label == "Powers of w."
+    page.close()

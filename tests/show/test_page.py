@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from importlib.resources import files
 
 import pytest
@@ -18,27 +17,6 @@ def draw(axes, w, kind):
     axes[1].semilogy([w**t for t in range(60)])
     axes[1].set_ylim(1e-20, 1e10)
     axes[1].set_title(f"w = {w:g}")
-
-
-def missing(what):
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    path = os.environ.get("VGLIB_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    with sync_api.sync_playwright() as playwright:
-        path = path or playwright.chromium.executable_path
-        if not os.path.exists(path):
-            missing("no Chromium: apt install chromium, or playwright install chromium")
-        opened = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
