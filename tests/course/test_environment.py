@@ -74,6 +74,17 @@ def test_an_interrupted_installation_starts_afresh(checkout, monkeypatch, before
     assert done == ["create", "install test"]
 
 
+def test_an_environment_that_the_reader_made_is_kept(checkout):
+    root, done = checkout
+    own = environment.python_of(root / ".venv")
+    own.parent.mkdir(parents=True)
+    own.touch()
+    environment.ensure(root)
+    assert done == ["install test"]
+    environment.ensure(root)
+    assert done == ["install test"]
+
+
 def test_an_old_python_is_told(monkeypatch):
     monkeypatch.setattr(environment, "OLDEST", (99, 0))
     with pytest.raises(SystemExit, match=r"Python 99\.0 or later is needed; this is \d"):

@@ -30,8 +30,9 @@ def python_of(venv: Path) -> Path:
 def ensure(root: Path = ROOT, extra: str = "test") -> Path:
     """Create or update the environment if need be.
 
-    The stamp goes before anything changes and comes back after success. Without a stamp the environment is
-    made anew, since an interrupted installation may have left half a package behind.
+    A mark beside the environment stands from before the first change until success: where it is found, an
+    interrupted installation may have left half a package behind, and the environment is made anew. One that
+    somebody else made, with a PyTorch of their choice in it for instance, is kept and completed.
 
     Parameters
     ----------
@@ -49,14 +50,18 @@ def ensure(root: Path = ROOT, extra: str = "test") -> Path:
     stamp = venv / "vglib-stamp"
     python = python_of(venv)
     wanted = f"{sys.version}\n{digest(root, extra)}\n"
-    found = stamp.read_text(encoding="utf-8") if stamp.is_file() and python.exists() else ""
-    if found == wanted:
+    unfinished = root / ".venv.unfinished"
+    found = stamp.read_text(encoding="utf-8") if stamp.is_file() else ""
+    usable = python.exists() and not unfinished.exists()
+    if usable and found == wanted:
         return python
-    stamp.unlink(missing_ok=True)
-    if not found.startswith(f"{sys.version}\n"):
+    unfinished.touch()
+    other_python = found and not found.startswith(f"{sys.version}\n")
+    if not usable or other_python:
         _create(venv)
     _install(python, root, extra)
     stamp.write_text(wanted, encoding="utf-8")
+    unfinished.unlink()
     return python
 
 
