@@ -115,9 +115,8 @@ def backprop(
     want = (want,) if isinstance(want, str) else tuple(want)
     for item in want:
         choice("want", item, WANTS)
-    check_trace(trace)
-    cell, xp = trace.cell, trace.cell.xp
     start = _start(trace, d_outputs, d_final, nonfinite)
+    cell, xp = trace.cell, trace.cell.xp
     states, delta_in, delta_rec = _reverse(trace, *start, nonfinite)
     parameters = inputs = None
     if "parameters" in want:  # one product over steps and sequences at once
@@ -157,9 +156,8 @@ def contributions(
     ValueError, TypeError, NonFiniteError
         As `backprop`.
     """
-    check_trace(trace)
-    cell = trace.cell
     start = _start(trace, d_outputs, d_final, nonfinite)
+    cell = trace.cell
     _, delta_in, delta_rec = _reverse(trace, *start, nonfinite)
     shares = cell.weight_gradients(delta_in, delta_rec, trace.inputs, cell.output(trace.states[:-1, ...]))
     for name, share in shares.items():
@@ -193,10 +191,9 @@ def influence(trace: Trace, d_outputs: Array, weight: str = "weight_hh", nonfini
     ValueError, TypeError, NonFiniteError
         As `backprop`.
     """
-    check_trace(trace)
     choice("weight", weight, ("weight_hh", "weight_ih"))
-    cell, xp = trace.cell, trace.cell.xp
     direct, start = _start(trace, d_outputs, None, nonfinite)
+    cell, xp = trace.cell, trace.cell.xp
     # T losses travel back side by side; loss t joins at its own step.
     rows = xp.eye(trace.steps, dtype=start.dtype, device=device_of(start))
     losses = xp.zeros((trace.steps, *start.shape), dtype=start.dtype, device=device_of(start))
@@ -235,7 +232,9 @@ def _reverse(trace: Trace, direct: ByStep, state_bar: Array, nonfinite: str) -> 
     return states, delta_in, delta_rec
 
 
-def _start(trace: Trace, d_outputs: Any, d_final: Array | None, nonfinite: str) -> tuple[Any, Array]:
+def _start(trace: Trace, d_outputs: Any, d_final: Array | None, nonfinite: str) -> tuple[ByStep, Array]:
+    """Return what `_reverse` starts from, every argument checked, the trace first."""
+    check_trace(trace)
     return direct_derivatives(trace.cell, trace.steps, trace.batch, d_outputs, d_final, nonfinite)
 
 

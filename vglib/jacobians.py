@@ -138,19 +138,15 @@ def log_norms(
     rows, columns = slice(None), slice(None)
     if block is not None:
         rows, columns = (slice(i * size, (i + 1) * size) for i in _block_indices(cell, block))
-    product, exponent = _identity_rows(trace, rows)
-    start = xp.zeros_like(exponent)
+    products = _running_product(trace, 0, trace.steps, rows)
+    _, exponent = next(products)  # the identity, whose logarithm is known
     same = block is None or block[0] == block[1]
-    logs = [start if same else xp.full_like(start, -math.inf)]
+    logs = [xp.full_like(exponent, 0.0 if same else -math.inf)]
     identity = math.log(size if block else cell.size) / 2 if ord == "fro" else 0.0
-    for t in reversed(range(trace.steps)):
-        product, _, _ = cell.backward_step(_factors(trace, t), product)
-        product, shift = rescale(xp, product)
-        exponent = exponent + shift
-        logs.append(
-            exponent * math.log(2) + matrix_log_norm(xp, product[..., columns], ord, block) - identity
-        )
-    result = xp.astype(xp.stack(logs[::-1]), product.dtype)
+    for product, exponent in products:
+        norm = matrix_log_norm(xp, product[..., columns], ord, block)
+        logs.append(exponent * math.log(2) + norm - identity)
+    result = xp.astype(xp.stack(logs[::-1]), cell.weight_hh.dtype)
     # −inf is an answer, a product that is exactly zero; NaN and +inf come from a Jacobian.
     answered = xp.where(result == -math.inf, xp.zeros_like(result), result)
     check_from_trace(trace, "jacobians", answered, nonfinite)
@@ -211,13 +207,11 @@ def log_singular_values(
     if not start <= stop <= trace.steps:
         raise ValueError(f"start, stop must satisfy 0 ≤ start ≤ stop ≤ T={trace.steps}; got {start}, {stop}")
     cell, xp = trace.cell, trace.cell.xp
-    identity = _identity_rows(trace, slice(None))
-    (product, exponent), after = identity, [log_size(xp, *identity)]
-    for t in reversed(range(start, stop)):
-        product, shift = rescale(xp, cell.backward_step(_factors(trace, t), product)[0])
-        exponent = exponent + shift
+    after = []
+    for product, exponent in _running_product(trace, start, stop):
         after.append(log_size(xp, product, exponent))
-    (ahead, grown), before = identity, [log_size(xp, *identity)]
+    ahead, grown = next(_running_product(trace, start, start))
+    before = [log_size(xp, ahead, grown)]
     for t in range(start, stop):
         step = _one_step(trace, t)
         ahead = xp.permute_dims(xp.matmul(step, xp.permute_dims(ahead, (1, 0, 2))), (1, 0, 2))
@@ -254,10 +248,21 @@ def _block_indices(cell: Recurrence, block: tuple[str, str]) -> list[int]:
     return [cell.blocks.index(name) for name in block]
 
 
-def _identity_rows(trace: Trace, rows: slice) -> tuple[Array, Array]:
-    """Return rows of the identity as gradients side by side, (rows, B, S), and exponents 0, (B,)."""
+def _running_product(
+    trace: Trace, start: int, stop: int, rows: slice = slice(None)
+) -> Iterator[tuple[Array, Array]]:
+    """Yield ∂s_stop/∂s_t for t = stop … start as (product, exponent): the matrix is product · 2^exponent.
+
+    Products are rows of the matrix as gradients side by side, (rows, B, S); exponents are (B,).
+    """
     cell, xp = trace.cell, trace.cell.xp
     like = cell.weight_hh
     eye = xp.eye(cell.size, dtype=like.dtype, device=device_of(like))[rows, :]
     product = xp.broadcast_to(eye[:, None, :], (eye.shape[0], trace.batch, cell.size))
-    return product, widened(xp, xp.zeros((trace.batch,), dtype=like.dtype, device=device_of(like)))
+    exponent = widened(xp, xp.zeros((trace.batch,), dtype=like.dtype, device=device_of(like)))
+    yield product, exponent
+    for t in reversed(range(start, stop)):
+        product, _, _ = cell.backward_step(_factors(trace, t), product)
+        product, shift = rescale(xp, product)
+        exponent = exponent + shift
+        yield product, exponent

@@ -47,7 +47,6 @@ def cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     log_p = shifted - xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
     every_class = xp.arange(classes, dtype=labels.dtype, device=device_of(labels))
     onehot = labels[:, None] == every_class[None, :]
-    loss = (
-        -xp.sum(xp.where(onehot, log_p, xp.zeros_like(log_p))) / count
-    )  # not log_p · onehot: −inf · 0 is NaN
+    chosen = xp.where(onehot, log_p, xp.zeros_like(log_p))  # not log_p · onehot: −inf · 0 is NaN
+    loss = -xp.sum(chosen) / count
     return loss, (xp.exp(log_p) - xp.astype(onehot, logits.dtype)) / count

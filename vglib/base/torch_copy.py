@@ -11,9 +11,10 @@ from typing import Any
 from .arrays import convert, resolve_namespace
 from .errors import whole_number
 
-__all__ = ["copy_from_module", "copy_to_module"]
+__all__ = ["NAMES", "copy_from_module", "copy_to_module"]
 
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+"""What PyTorch calls the weights of a recurrent layer, without its `_l0`."""
 
 
 def copy_from_module(module: Any, kind: str, layer: int | None, reverse: bool) -> dict[str, Any]:

@@ -94,8 +94,7 @@ class Weights:
     @property
     def parameters(self) -> dict[str, Array]:
         """The weights by PyTorch's names (without its `_l0`)."""
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in torch_copy.NAMES}
 
     def __getstate__(self) -> dict[str, Any]:
         # A module cannot be pickled, and `xp` is found again.

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from vglib.course.checkout import require, root
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""Sums must not depend on the number of cores. The libraries read this when they load."""
+
 
 def page_environment(folder: Path, base: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Environment in which pages are computed: the same outputs on every machine.
@@ -27,10 +30,7 @@ def page_environment(folder: Path, base: Mapping[str, str] = os.environ) -> dict
         # The library of this checkout, whatever is installed.
         "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), base.get("PYTHONPATH")])),
         "PYTHONHASHSEED": "0",
-        # One thread: sums do not depend on the number of cores.
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
+        **ONE_THREAD,
         # Nothing of the user's own settings reaches a page.
         "IPYTHONDIR": str(build / "ipython"),
         "JUPYTER_PREFER_ENV_PATH": "1",

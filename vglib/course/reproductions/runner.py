@@ -7,11 +7,9 @@ import time
 from pathlib import Path
 
 from vglib.course import reproductions
+from vglib.course.book import ONE_THREAD
 from vglib.course.checkout import require, root
 from vglib.course.reproductions import Reproduction, store
-
-# Sums must not depend on the number of cores; read when the libraries load, hence a process of its own.
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def command(name: str | None = None, *, listing: bool = False, fresh: bool = False) -> int:
