@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, convert, random_stream, resolve_namespace
+from ..arrays import Array, random_stream
+from ..errors import whole_number
+from .place import Place
 
 __all__ = ["Specimen", "specimen"]
 
@@ -84,12 +86,17 @@ def specimen(
 
     Raises
     ------
-    ValueError
-        A lag that the sentence cannot have.
+    ValueError, TypeError
+        A lag that the sentence cannot have, no inputs, an unknown library or dtype.
     """
+    lag, inputs, place = (
+        whole_number("lag", lag, 0),
+        whole_number("inputs", inputs, 1),
+        Place(xp, device, dtype),
+    )
     if not SHORTEST <= lag <= LONGEST:
         raise ValueError(f"lag must be {SHORTEST} to {LONGEST} words; got {lag}")
     words = (*START.split(), SOURCE, *FILLER.split()[: lag - SHORTEST], *END.split())
     vectors = {word: random_stream(seed, f"word {word}").normal(size=inputs) for word in set(words)}
     x = np.stack([vectors[word] for word in words])[:, None, :]
-    return Specimen(words, TARGET, len(START.split()), convert(x, resolve_namespace(xp), dtype, device))
+    return Specimen(words, TARGET, len(START.split()), place.real(x))
