@@ -4,8 +4,8 @@ r"""The copy memory task: read ten symbols, wait, and say them again.
     input    symbols    blank      go    blank
     target   blank      blank      blank symbols
 
-(in the published sizes: T = 100 and more, ten symbols out of eight.) Symbols are 0 … S−1, the blank is S, "go"
-is S+1, so that an answer is one of S+1 classes.
+Above are the usual sizes, ten symbols out of eight. Symbols are 0 … S−1, the blank is S and "go" is S+1, so
+that an answer is one of S+1 classes.
 
 Index legend: T the wait, from the last symbol to the first answer; n symbols a sequence, out of S; B
 sequences.

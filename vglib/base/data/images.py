@@ -21,7 +21,7 @@ class Digits:
     Attributes
     ----------
     x : Array, shape (T, N, D)
-        Brightness 0 to 1. Of images of side × side pixels: by rows T = D = side; by pixels T = side² and D = 1.
+        Brightness 0 to 1. Images of side × side pixels: by rows T = D = side; by pixels T = side², D = 1.
     labels : integer Array, shape (N,)
         The digit, 0 to 9.
     """
@@ -50,7 +50,7 @@ def check_order(order: str, permutation: int | None) -> None:
 
 
 def sequences(images: np.ndarray, order: str, permutation: int | None) -> np.ndarray:
-    """Return images (N, side, side) as (T, N, D), every image's pixels in the same shuffled order if asked."""
+    """Return images (N, side, side) as (T, N, D), all with one order of pixels if asked."""
     count, side, _ = images.shape
     if order == "rows":
         return np.swapaxes(images, 0, 1)

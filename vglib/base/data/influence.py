@@ -4,8 +4,8 @@ r"""Influence balancing: a linear system in which the near past pushes the wrong
     A[i, i] = A[i, i+1] = ½,   0 elsewhere
     ℓ_t     = ½ (s_{t+1}[0] − 1)²
 
-Influence moves up the chain, one unit a step at most. Unit 0 hears of its p − 1 positive neighbours first, and
-of the negative ones, of which there are more, only later. With θ constant, s comes to rest at
+Influence moves up the chain, one unit a step at most. Unit 0 hears of the positive units first, and of the
+negative ones, of which there may be more, only later. With θ constant, s comes to rest at
 
     s = (I − A)⁻¹ θ g,   s[i] = 2θ Σ_{j≥i} g[j],   s[0] = r θ   with r = 2(2p − n)
 
@@ -13,7 +13,9 @@ so the loss at rest is ½(rθ − 1)², its derivative r(rθ − 1), and θ* = 1
 
     r_K = Σ_{k<K} (Aᵏ g)[0] = Σ_{k<K} 2⁻ᵏ Σ_j C(k, j) g[j]
 
-in the place of ∂s[0]/∂θ = r. For n = 23 and p = 10, r = −6 while r_10 = +10: descent goes uphill.
+in the place of ∂s[0]/∂θ = r. For n = 23 and p = 10, r = −6 while r_10 = +10: descent goes uphill. Where a
+series is cut into chunks of K steps with a loss at every step, the first loss of a chunk is seen through one
+step and the last through K, so the chunk puts their mean (r_1 + … + r_K)/K in the place of r.
 
 Index legend: n units, p of them positive; t time; θ the one parameter; K steps before the gradient is cut.
 
@@ -55,12 +57,12 @@ class InfluenceBalancing:
 
     @property
     def units(self) -> int:
-        """n."""
+        """Number of units, n."""
         return self.signs.shape[0]
 
     @property
     def slope(self) -> int:
-        """r = ∂s[0]/∂θ at rest, 2(2p − n)."""
+        """Derivative of s[0] by θ at rest, r = 2(2p − n)."""
         return 2 * (2 * self.positive - self.units)
 
     @property
@@ -68,23 +70,30 @@ class InfluenceBalancing:
         """θ* = 1/r, where unit 0 rests at 1 and the loss is 0."""
         return 1 / self.slope
 
-    def truncated_slope(self, steps: int) -> float:
-        """Return r_K, what backpropagation through K steps takes for r; its limit is r.
+    def truncated_slope(self, steps: int, chunks: bool = False) -> float:
+        """Return what backpropagation through K steps takes for r; its limit is r.
 
-        Its sign decides: with r_K r > 0 descent by a small rate goes to θ*, with r_K r < 0 away from it.
+        Its sign decides: where it is that of r, descent by a small rate goes to θ*, else away from it.
+
+        Parameters
+        ----------
+        steps : int
+            K.
+        chunks : bool
+            Every loss is seen through K steps: r_K. With True, the mean over a chunk of K steps that has a
+            loss at each of them.
 
         Raises
         ------
         ValueError, TypeError
-            A number of steps that is no whole number from 0 up.
+            A number of steps that is no whole number from 1 up.
         """
-        steps = whole_number("steps", steps, 0)
         A, v = to_numpy(self.A).astype("float64"), to_numpy(self.signs).astype("float64")
-        total = 0.0
-        for _ in range(steps):
-            total += v[0]
+        sums = [0.0]
+        for _ in range(whole_number("steps", steps, 1)):
+            sums.append(sums[-1] + float(v[0]))
             v = A @ v
-        return float(total)
+        return sum(sums[1:]) / steps if chunks else sums[-1]
 
     def cell(self, theta: float) -> RNN:
         """Return the linear RNN with weight_hh = A, weight_ih = θ g and biases 0.

@@ -14,10 +14,10 @@ at the drain, is to be told from them.
     leak          l_t = 1 if a stone came in minute t − delay − i for some 0 ≤ i < delay/8, else 0
     drain         target_t = ½ m_t + l_t
 
-ε, ε′, ε″ ~ N(0, 1). The warmth needs the last hundred minutes, and gradients through that many steps learn it.
-The leak needs one minute at least `delay` ago, and all stones are independent: nothing in the last `delay`
-minutes tells anything of it. Who looks back no further errs by its variance at least, `baseline`, whose
-expected value for large `delay` is q(1 − q) = 0.104 with q = 1 − e^{−1/8}, once the first `delay` minutes are over.
+ε, ε′, ε″ ~ N(0, 1). The warmth needs the last hundred minutes, and gradients through that many steps learn
+it. The leak needs one minute at least `delay` ago, and stones are independent: nothing in the last `delay`
+minutes tells anything of it. Who looks back no further errs by its variance at least, `baseline`. A leak is
+on for a share q ≈ 1 − e^{−1/8} = 0.118 of the time, so that is about q(1 − q) = 0.104.
 
 Index legend: T steps, minutes; t time; D = 2 sensors.
 """
@@ -71,10 +71,10 @@ class Sensor:
 
     @property
     def baseline(self) -> float:
-        """Mean squared error over steps `delay` … T − 1 with the warmth known and the leak guessed as its mean.
+        """Mean squared error over steps `delay` … T − 1 if the warmth is known and the leak its mean.
 
-        It is the variance of the leak in this series; nobody does better who sees the last `delay` steps alone,
-        but for what chance puts into one series.
+        It is the variance of the leak in this series. Seeing the last `delay` steps alone, nobody does
+        better, but for what chance puts into one series.
         """
         return float(np.var(to_numpy(self.leak)[self.delay :].astype("float64")))
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, random_stream
-from ..errors import whole_number
 from .place import Place
 
 __all__ = ["Specimen", "specimen"]
@@ -86,17 +85,12 @@ def specimen(
 
     Raises
     ------
-    ValueError, TypeError
-        A lag that the sentence cannot have, no inputs, an unknown library or dtype.
+    ValueError
+        A lag that the sentence cannot have.
     """
-    lag, inputs, place = (
-        whole_number("lag", lag, 0),
-        whole_number("inputs", inputs, 1),
-        Place(xp, device, dtype),
-    )
     if not SHORTEST <= lag <= LONGEST:
         raise ValueError(f"lag must be {SHORTEST} to {LONGEST} words; got {lag}")
     words = (*START.split(), SOURCE, *FILLER.split()[: lag - SHORTEST], *END.split())
     vectors = {word: random_stream(seed, f"word {word}").normal(size=inputs) for word in set(words)}
     x = np.stack([vectors[word] for word in words])[:, None, :]
-    return Specimen(words, TARGET, len(START.split()), place.real(x))
+    return Specimen(words, TARGET, len(START.split()), Place(xp, device, dtype).real(x))
