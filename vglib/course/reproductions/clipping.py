@@ -157,7 +157,7 @@ def _means(series: list[float], window: int) -> list[float]:
 
 REPRODUCTION = Reproduction(
     name="clipping",
-    summary="fixed clip thresholds against a percentile of the norms seen; about 4 minutes",
+    summary="fixed clip thresholds against a percentile of the norms seen; about 10 minutes",
     run=run,
     settings=(
         *({"start": "orthogonal", "rule": rule, **SIZES} for rule in RULES),
