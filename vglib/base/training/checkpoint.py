@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import time
+import types
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,8 +75,14 @@ class Checkpoint:
         self.written = time.monotonic()
         self.cost = self.written - start
 
-    def read(self, model: torch.nn.Module) -> dict[str, Any] | None:
+    def read(self, current: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the stored state, on the CPU; None if there is no file.
+
+        Parameters
+        ----------
+        current : mapping
+            The model (as 'start') and the objects that have a state. After an interruption the same ones may
+            be handed over again: their state is then not that of the start, but the stored one.
 
         Raises
         ------
@@ -92,24 +99,28 @@ class Checkpoint:
         except Exception as error:
             # Whatever bytes can make zip, pickle and torch raise.
             raise ValueError(
-                f"checkpoint: {self.path} is damaged, or no checkpoint ({error}). {way_out}"
+                f"checkpoint: {self.path} is damaged, or no checkpoint of fit ({error}). {way_out}"
             ) from None
         stored, now = state["settings"], dict(self.settings)
-        if stored.get("start") != now["start"] and digest(model.state_dict()) == digest(state["model"]):
-            # The model that was interrupted, handed over again.
-            now["start"] = stored.get("start")
-        if stored != now:
-            names = [name for name in {**now, **stored} if stored.get(name) != now.get(name)]
-            texts = [f"{MEANING.get(n, n)} was {stored.get(n)}, now {now.get(n)}" for n in names]
-            raise ValueError(
-                f"checkpoint: {self.path} was written by another run: {'; '.join(texts)}. {way_out}"
-            )
+        for name, thing in current.items():
+            kept = state.get("model" if name == "start" else name)
+            if (
+                kept is not None
+                and hasattr(thing, "state_dict")
+                and digest(thing.state_dict()) == digest(kept)
+            ):
+                now[name] = stored[name]
+        other = [name for name in now if stored[name] != now[name]]
+        if other:
+            texts = [f"{MEANING.get(name, name)} was {stored[name]}, is {now[name]}" for name in other]
+            raise ValueError(f"checkpoint: {self.path} is of another run: {'; '.join(texts)}. {way_out}")
         return state
 
 
 MEANING = {
-    "start": "model's weights at the start (digest)",
-    "data": "batch_of(0) (digest)",
+    "start": "digest of the weights at the start",
+    "trained": "digest of the names of trained parameters",
+    "data": "digest of batch_of(0)",
 }
 
 
@@ -140,17 +151,17 @@ def fingerprint(run: Any, batch: Any) -> dict[str, str]:
 
     The number of steps is no part of it: a run may go on. Neither is the device's number.
     """
-    groups = [{k: v for k, v in g.items() if k != "params"} for g in run.optimizer.param_groups]
+    groups = [{k: v for k, v in g.items() if k != "params"} for g in run.stepper.param_groups]
     return {
         "model": type(run.model).__qualname__,
         "start": digest(run.model.state_dict()),
         "trained": digest(run.names),
         "data": digest(batch),
-        "loss_fn": _words(run.loss_fn),
-        "optimizer": f"{type(run.optimizer).__qualname__}{_words(groups)}",
-        "clip": _words(run.clip),
-        "evaluate": _words(run.evaluate),
-        "stop": _words(run.stop),
+        "loss_fn": _with_attributes(run.loss_fn),
+        "optimizer": f"{type(run.stepper).__qualname__} {_words(groups)}",
+        "clip": _with_attributes(run.clip),
+        "evaluate": _with_attributes(run.evaluate),
+        "stop": _with_attributes(run.stop),
         "every": str(run.every),
         "seed": str(run.seed),
         "device": run.device.type,
@@ -197,3 +208,11 @@ def _words(value: Any) -> str:
         return f"{{{', '.join(f'{name}: {_words(item)}' for name, item in value.items())}}}"
     name = getattr(value, "__qualname__", None)
     return name if isinstance(name, str) else type(value).__qualname__
+
+
+def _with_attributes(setting: Any) -> str:
+    """Describe a callable by its name, one that is an object by its attributes as well."""
+    owner = setting.__self__ if isinstance(setting, types.MethodType) else setting
+    plain = owner is None or isinstance(owner, types.FunctionType | type | functools.partial)
+    attributes = {} if plain else getattr(owner, "__dict__", {})
+    return f"{_words(setting)} {_words(attributes)}" if attributes else _words(setting)
