@@ -18,7 +18,7 @@ import torch
 
 from .batches import convert_leaves
 
-__all__ = ["Checkpoint", "digest", "fingerprint"]
+__all__ = ["Checkpoint", "described", "digest", "fingerprint"]
 
 FORMAT = "vglib training 1"
 # Writing takes at most this share of the time.
@@ -75,14 +75,8 @@ class Checkpoint:
         self.written = time.monotonic()
         self.cost = self.written - start
 
-    def read(self, current: Mapping[str, Any]) -> dict[str, Any] | None:
+    def read(self) -> dict[str, Any] | None:
         """Return the stored state, on the CPU; None if there is no file.
-
-        Parameters
-        ----------
-        current : mapping
-            The model (as 'start') and the objects that have a state. After an interruption the same ones may
-            be handed over again: their state is then not that of the start, but the stored one.
 
         Raises
         ------
@@ -102,17 +96,14 @@ class Checkpoint:
                 f"checkpoint: {self.path} is damaged, or no checkpoint of fit ({error}). {way_out}"
             ) from None
         stored, now = state["settings"], dict(self.settings)
-        for name, thing in current.items():
-            kept = state.get("model" if name == "start" else name)
-            if (
-                kept is not None
-                and hasattr(thing, "state_dict")
-                and digest(thing.state_dict()) == digest(kept)
-            ):
-                now[name] = stored[name]
+        # After an interruption the same objects may come again, not as at the start but as they are stored.
+        left = {**state["attributes"], "start": digest(state["model"])}
+        now |= {name: stored[name] for name in left if now[name] == left[name]}
         other = [name for name in now if stored[name] != now[name]]
         if other:
-            texts = [f"{MEANING.get(name, name)} was {stored[name]}, is {now[name]}" for name in other]
+            texts = [
+                f"{MEANING.get(name, name)} was {stored[name]:.500}, is {now[name]:.500}" for name in other
+            ]
             raise ValueError(f"checkpoint: {self.path} is of another run: {'; '.join(texts)}. {way_out}")
         return state
 
@@ -157,11 +148,11 @@ def fingerprint(run: Any, batch: Any) -> dict[str, str]:
         "start": digest(run.model.state_dict()),
         "trained": digest(run.names),
         "data": digest(batch),
-        "loss_fn": _with_attributes(run.loss_fn),
+        "loss_fn": described(run.loss_fn),
         "optimizer": f"{type(run.stepper).__qualname__} {_words(groups)}",
-        "clip": _with_attributes(run.clip),
-        "evaluate": _with_attributes(run.evaluate),
-        "stop": _with_attributes(run.stop),
+        "clip": described(run.clip),
+        "evaluate": described(run.evaluate),
+        "stop": described(run.stop),
         "every": str(run.every),
         "seed": str(run.seed),
         "device": run.device.type,
@@ -210,7 +201,7 @@ def _words(value: Any) -> str:
     return name if isinstance(name, str) else type(value).__qualname__
 
 
-def _with_attributes(setting: Any) -> str:
+def described(setting: Any) -> str:
     """Describe a callable by its name, one that is an object by its attributes as well."""
     owner = setting.__self__ if isinstance(setting, types.MethodType) else setting
     plain = owner is None or isinstance(owner, types.FunctionType | type | functools.partial)

@@ -30,7 +30,7 @@ def call(evaluate: Callable[[Any], Any], model: torch.nn.Module) -> dict[str, fl
         if name in ("step", "loss") or not isinstance(name, str):
             raise ValueError(f"evaluate must name its entries, and none step or loss; got {name!r}")
         try:
-            numbers[name] = float(value)
+            numbers[name] = float(value.detach() if isinstance(value, torch.Tensor) else value)
         except (TypeError, ValueError, RuntimeError) as error:
             raise TypeError(f"evaluate must return a dict of floats; {name}: {error}") from None
     return numbers

@@ -111,7 +111,7 @@ class Run:
         settings = fingerprint(self, self.batch_of(0))
         set_random(self.device, random)
         self.file = Checkpoint(Path(self.checkpoint), settings)
-        stored = self.file.read({"start": self.model, "clip": self.clip, "stop": self.stop})
+        stored = self.file.read()
         if stored is None:
             # Before the first step, so that a path that cannot be written does not cost a run.
             self.file.write(state.collect(self), first=True)

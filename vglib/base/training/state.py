@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from .checkpoint import described
 from .surroundings import get_random, set_random
 
 __all__ = ["STATEFUL", "collect", "restore"]
@@ -27,6 +28,7 @@ def collect(run: Any) -> dict[str, Any]:
         "evaluations": run.evaluations,
         "stopped_at": run.stopped_at,
         "nonfinite_at": run.nonfinite_at,
+        "attributes": {name: described(getattr(run, name)) for name in STATEFUL},
     }
     for name, array in run.arrays.items():
         state[name] = torch.from_numpy(array[: run.step].copy())
