@@ -47,6 +47,7 @@ class Recorder:
         self.names, self.parameters = names, parameters
         # float32 holds no squares above 3e38, which exploding gradients reach; MPS has nothing wider.
         self.dtype = torch.float32 if device.type == "mps" else torch.float64
+        self.complex = any(parameter.is_complex() for parameter in parameters)
         self._clear()
 
     def _clear(self) -> None:
@@ -79,15 +80,11 @@ class Recorder:
         self.after.append(self._norms(self.indices[-1]))
 
     def _norms(self, indices: list[int]) -> torch.Tensor:
-        gradients = [self._plain(self.parameters[i].grad) for i in indices]
-        return torch.stack(torch._foreach_norm(gradients, 2, dtype=self.dtype))
-
-    @staticmethod
-    def _plain(gradient: torch.Tensor) -> torch.Tensor:
-        gradient = gradient.detach()
-        if gradient.is_sparse:
-            gradient = gradient.coalesce().values()
-        return torch.view_as_real(gradient) if gradient.is_complex() else gradient
+        gradients = [self.parameters[i].grad for i in indices]
+        if self.complex or any(gradient.is_sparse for gradient in gradients):
+            gradients = [_plain(gradient) for gradient in gradients]
+        with torch.no_grad():
+            return torch.stack(torch._foreach_norm(gradients, 2, dtype=self.dtype))
 
     def take(self) -> Window:
         """Return what has gathered, and forget it. This waits for the device."""
@@ -137,6 +134,14 @@ class Recorder:
         names = [self.names[i] for i, norm in zip(indices, row, strict=True) if not np.isfinite(norm)]
         more = f" and of {len(names) - 1} more parameters" if len(names) > 1 else ""
         return step, f"the gradient of {names[0]}{more}"
+
+
+def _plain(gradient: torch.Tensor) -> torch.Tensor:
+    """Return a dense real tensor of the same norm."""
+    gradient = gradient.detach()
+    if gradient.is_sparse:
+        gradient = gradient.coalesce().values()
+    return torch.view_as_real(gradient) if gradient.is_complex() else gradient
 
 
 def check_loss(loss: Any) -> None:
