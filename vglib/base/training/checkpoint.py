@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import os
 import time
 import types
@@ -83,13 +82,11 @@ class Checkpoint:
         ValueError
             The file is damaged, or none of ours, or of other settings. It stays as it is.
         """
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
+        if not self.path.exists():
             return None
         way_out = "Name another path, or delete the file to start anew."
         try:
-            state = _parse(content)
+            state = _parse(self.path)
         except Exception as error:
             # Whatever bytes can make zip, pickle and torch raise.
             raise ValueError(
@@ -115,13 +112,13 @@ MEANING = {
 }
 
 
-def _parse(content: bytes) -> dict[str, Any]:
-    """Return the state in a file's bytes, or raise anything."""
-    with zipfile.ZipFile(io.BytesIO(content)) as parts:
+def _parse(path: Path) -> dict[str, Any]:
+    """Return the state in a file, or raise anything."""
+    with zipfile.ZipFile(path) as parts:
         # torch.load itself does not mind a flipped bit.
         if (bad := parts.testzip()) is not None:
             raise ValueError(f"{bad} has another checksum")
-    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ValueError(f"its format is not {FORMAT!r}")
     return state
@@ -129,7 +126,7 @@ def _parse(content: bytes) -> dict[str, Any]:
 
 def _check_readable(path: Path) -> None:
     try:
-        _parse(path.read_bytes())
+        _parse(path)
     except Exception as error:
         raise TypeError(
             "checkpoint: the state of model, optimizer or clip must be tensors, numbers, strings, lists and "
