@@ -165,6 +165,17 @@ def test_it_goes_on_after_a_failure(at, path, undisturbed):
     same(run(path=path), undisturbed)
 
 
+@pytest.mark.parametrize(
+    "handed_over", [lambda clip: clip.__call__, lambda clip: functools.partial(clip.__call__)]
+)
+def test_the_state_behind_a_method_is_kept(handed_over, path, undisturbed):
+    with pytest.raises(CutError):
+        run(path=path, batches=cut_at(25, fail), clip=handed_over(Adaptive()))
+    with pytest.raises(ValueError, match=r"clip was .*share: 0\.5.*, is .*share: 0\.6"):
+        run(path=path, clip=handed_over(Adaptive(0.6)))
+    same(run(path=path, clip=handed_over(Adaptive())), undisturbed)
+
+
 def test_a_finished_run_is_not_run_again(path, undisturbed):
     run(path=path)
     before = path.read_bytes()

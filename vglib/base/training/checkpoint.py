@@ -17,7 +17,7 @@ import torch
 
 from .batches import convert_leaves
 
-__all__ = ["Checkpoint", "described", "digest", "fingerprint"]
+__all__ = ["Checkpoint", "described", "digest", "fingerprint", "owner_of"]
 
 FORMAT = "vglib training 1"
 # Writing takes at most this share of the time.
@@ -199,8 +199,15 @@ def _words(value: Any) -> str:
 
 
 def described(setting: Any) -> str:
-    """Describe a callable by its name, one that is an object by its attributes as well."""
-    owner = setting.__self__ if isinstance(setting, types.MethodType) else setting
-    plain = owner is None or isinstance(owner, types.FunctionType | type | functools.partial)
+    """Describe a callable by its name, and the object behind it by its attributes."""
+    owner = owner_of(setting)
+    plain = owner is None or isinstance(owner, types.FunctionType | type)
     attributes = {} if plain else getattr(owner, "__dict__", {})
     return f"{_words(setting)} {_words(attributes)}" if attributes else _words(setting)
+
+
+def owner_of(setting: Any) -> Any:
+    """Return the object whose state a callable changes: that of a method, or within a partial."""
+    while isinstance(setting, functools.partial):
+        setting = setting.func
+    return setting.__self__ if isinstance(setting, types.MethodType) else setting

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from .checkpoint import described
+from .checkpoint import described, owner_of
 from .surroundings import get_random, set_random
 
 __all__ = ["STATEFUL", "collect", "restore"]
@@ -33,8 +33,9 @@ def collect(run: Any) -> dict[str, Any]:
     for name, array in run.arrays.items():
         state[name] = torch.from_numpy(array[: run.step].copy())
     for name in STATEFUL:
-        if hasattr(getattr(run, name), "state_dict"):
-            state[name] = getattr(run, name).state_dict()
+        owner = owner_of(getattr(run, name))
+        if hasattr(owner, "state_dict"):
+            state[name] = owner.state_dict()
     return state
 
 
@@ -55,7 +56,7 @@ def restore(run: Any, state: dict[str, Any]) -> None:
     run.stepper.load_state_dict(state["optimizer"])
     for name in STATEFUL:
         if name in state:
-            getattr(run, name).load_state_dict(state[name])
+            owner_of(getattr(run, name)).load_state_dict(state[name])
     for name, array in run.arrays.items():
         array[: run.step] = state[name].numpy()
     # A shorter run may have ended here, in the middle of a window.
