@@ -1,6 +1,8 @@
-"""A toy to train, for the tests of training."""
+"""Something to train, for the tests of training."""
 
 import functools
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -57,3 +59,24 @@ def device(request, torch):
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a GPU")
     return request.param
+
+
+@pytest.fixture(scope="session")
+def resumable(torch):
+    """Return the module `resumable`: a run, with all that a checkpoint has to hold."""
+    spec = spec_from_file_location("resumable", Path(__file__).with_name("resumable.py"))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def undisturbed(resumable):
+    """History and weights of that run without a checkpoint."""
+    return resumable.run()
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Return the path of a checkpoint, in a folder that is not there yet."""
+    return tmp_path / "made" / "run.pt"

@@ -77,7 +77,8 @@ def test_against_a_loop_by_hand(toy, kind, clip, device):
     )
     optimizer = ADAM(hers.parameters())
     losses, norms = [], []
-    with torch.random.fork_rng():
+    cudnn = {"enabled": True, "deterministic": True, "allow_tf32": torch.backends.cudnn.allow_tf32}
+    with torch.random.fork_rng(), torch.backends.cudnn.flags(**cudnn):
         torch.manual_seed(own_seed())
         for step in range(25):
             batch = batch_of(step)
