@@ -118,6 +118,15 @@ def test_in_another_thread(resumable, path, undisturbed):
     resumable.same(found[0], undisturbed)
 
 
+def test_whoever_reads_meanwhile_has_the_old_file_whole(resumable, path):
+    resumable.run(path=path, steps=20)
+    before = path.read_bytes()
+    with path.open("rb") as old:
+        resumable.run(path=path, steps=30)
+        assert old.read() == before
+    assert path.read_bytes() != before
+
+
 def test_writing_takes_little_of_the_time(path, monkeypatch):
     from vglib.base.training import checkpoint
 
