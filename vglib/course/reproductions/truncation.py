@@ -1,21 +1,20 @@
 r"""Influence balancing: a problem on which truncated gradients point the wrong way.
 
-    s_{t+1} = A s_t + θ σ,     L_t = ½ (s_{t+1,1} − 1)²
+The system of `vglib.base.data.influence_balancing`. Its one number θ acts on the loss soon with the sign +
+and later, and more strongly, with the sign −: at rest unit 0 is at −6θ, so θ = −1/6 is right and the
+derivative is −6, but a gradient that goes back few steps sees a positive one and climbs.
 
-A = ½ I + ½ superdiagonal, so that unit i listens to itself and to unit i + 1, and the loss looks at unit 1.
-The one number that is learned, θ, enters the first units with the sign +, which act on the loss soon, and the
-more numerous others with −, which act later and outweigh them. The state settles at s_1 = −6 θ, so θ = −1/6
-is right and the derivative of s_1 by θ is −6; a gradient that goes back few steps sees a positive one.
-
-θ is learned online by TBPTT(k1, k2) or with random cuts, one update a window, from the sum of its losses. The
-carried state comes from the weights of the day, as it does in practice. The seed draws s_0, and the cuts.
+θ is learned online by TBPTT(k1, k2), or with random cuts every `length` steps on average: one update a
+window, from the sum of its losses. The carried state comes from the weights of the day, as it does in
+practice. The seed draws s_0, and the cuts.
 
 What a run records:
 
 `theta`        θ every `every` steps, at step 0 first
 `error`        |θ + 1/6| at the end; None if it diverged
 `diverged_at`  the step at which |θ| passed `limit`, where the list ends; None if never
-`backward`     steps that all passes went back together, and `longest` of one pass
+`backward`     steps that all passes went back together
+`longest`      steps of the longest pass, which is what had to be held
 
 Source: Tallec and Ollivier (2017), whose problem it is, n = 23 units with 10 positive.
 """
@@ -27,15 +26,15 @@ from typing import Any
 
 import numpy as np
 
-from vglib import RNN, bptt, truncation
+from vglib import bptt, truncation
 from vglib.base.arrays import random_stream
+from vglib.base.data import influence_balancing
 from vglib.course.reproductions import Reproduction
 
 __all__ = ["REPRODUCTION", "run"]
 
 SIZES = {"units": 23, "positive": 10, "start": 0.5, "rate": 1e-4, "steps": 12_000}
 SIZES |= {"every": 100, "limit": 100.0}
-TARGET = -1 / 6
 
 
 def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -52,34 +51,27 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
     dict
         The entries that the module describes.
     """
-    units, every = settings["units"], settings["every"]
-    signs = np.where(np.arange(units) < settings["positive"], 1.0, -1.0)
-    cell = RNN.init(1, units, activation="linear").replace(
-        weight_ih=np.zeros((units, 1)),
-        weight_hh=0.5 * np.eye(units) + 0.5 * np.eye(units, k=1),
-        bias_hh=np.zeros(units),
-    )
+    system, every = influence_balancing(settings["units"], settings["positive"]), settings["every"]
     theta, held = settings["start"], None
-    state = random_stream(seed, "truncation.state").normal(size=(1, units))
+    state = random_stream(seed, "truncation.state").normal(size=(1, system.units))
     result: dict[str, Any] = {"theta": [theta], "error": None, "diverged_at": None}
     result |= {"backward": 0, "longest": 0}
     for window, carry in _passes(settings, seed):
         if held is not None:  # this window starts on the way of the last one, or at its end
             state = held[0].states[window.start - held[1]]
-        trace = bptt.unroll(cell.replace(bias_ih=theta * signs), np.zeros((window.steps, 1, 1)), state)
-        d_outputs = np.zeros_like(trace.outputs)
-        collected = window.first - window.start
-        d_outputs[collected:, 0, 0] = trace.outputs[collected:, 0, 0] - 1
-        grads = truncation.randomized(trace, d_outputs, carry, want="parameters")
-        theta -= settings["rate"] * float(grads.parameters["bias_ih"] @ signs)
+        trace = bptt.unroll(system.cell(theta), system.inputs(window.steps), state)
         held = trace, window.start
+        _, d_outputs = system.loss(trace.outputs)
+        d_outputs[: window.first - window.start] = 0  # collected by windows before
+        grads = truncation.randomized(trace, d_outputs, carry, want="parameters")
+        theta -= settings["rate"] * system.gradient(grads.parameters)
         result["backward"] += window.steps
         result["longest"] = max(result["longest"], window.steps)
         result["theta"] += [theta] * (window.stop // every + 1 - len(result["theta"]))
         if abs(theta) > settings["limit"]:
             result["diverged_at"] = window.stop
             return result
-    result["error"] = abs(theta - TARGET)
+    result["error"] = abs(theta - system.optimum)
     return result
 
 
