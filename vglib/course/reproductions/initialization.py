@@ -38,7 +38,8 @@ DEPTHS = (10, 20, 30, 40, 60, 80, 120)
 TRAINED = (1.0, 1.2, 1.4, 1.6, 1.76, 2.0, 2.5, 3.0, 3.5, 4.0)
 SLOPES = (1.0, 1.2, 1.4, 1.6, 2.0, 2.5, 3.0, 3.5, 4.0)
 TRAINING = {"width": 100, "updates": 300, "window": 50, "batch": 32, "rate": 1e-3, "momentum": 0.9}
-MEASURING = {"width": 300, "depth": 60, "nets": 10, "batch": 8, "first": 10}
+WIDTHS = (100, 300)
+MEASURING = {"depth": 60, "nets": 10, "batch": 8, "first": 10}
 CLASSES = 10
 
 
@@ -119,7 +120,11 @@ def _images() -> list[tuple[Any, Any]]:
 
 def _settings() -> tuple[dict[str, Any], ...]:
     shared = {"bias_variance": BIAS_VARIANCE}
-    measured = [{"kind": "slope", "weight_variance": w, **shared, **MEASURING} for w in SLOPES]
+    measured = [
+        {"kind": "slope", "weight_variance": w, "width": width, **shared, **MEASURING}
+        for width in WIDTHS
+        for w in SLOPES
+    ]
     trained = [
         {"kind": "train", "weight_variance": w, "depth": depth, **shared, **TRAINING}
         for depth in DEPTHS
