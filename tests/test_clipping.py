@@ -337,6 +337,36 @@ def test_autoclip_keeps_bad_steps_out_of_its_memory(torch):
     torch.testing.assert_close(parameter.grad, torch.tensor([4.5, 6.0]))
 
 
+def test_autoclip_in_a_training_that_was_interrupted(torch, tmp_path):
+    from vglib.base.training import fit
+
+    def train(steps, name):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = torch.nn.Linear(3, 1)
+        history = fit(
+            model,
+            lambda i: (
+                (50 if i % 7 == 3 else 1) * torch.randn(8, 3, generator=torch.Generator().manual_seed(i))
+            ),
+            lambda model, batch: (model(batch) ** 2).mean(),
+            steps=steps,
+            optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.01),
+            clip=clipping.AutoClip(history=5),
+            device="cpu",
+            checkpoint=tmp_path / name,
+            progress=False,
+        )
+        return model, history
+
+    whole, expected = train(40, "whole")
+    train(25, "parts")
+    again, history = train(40, "parts")
+    assert torch.equal(whole.weight, again.weight)
+    np.testing.assert_array_equal(history.grad_norm, expected.grad_norm)
+    assert 0 < expected.clipped.mean() < 1
+
+
 # -- PyTorch, in place ----------------------------------------------------------------
 
 
@@ -487,7 +517,7 @@ def test_no_operation_reads_a_number(torch, model):
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("name", ["float16", "float32", "float64"])
 def test_the_way_of_the_gpu_gives_the_same(torch, model, monkeypatch, case, call, name):
-    from vglib.base import clip_torch
+    from vglib.base import clip_torch, torch_gradients
 
     def made():
         scale = {"long": 9.0, "huge": 3e4 if name == "float16" else 1e30, "tiny": 1e-6, "zero": 0.0}.get(
@@ -500,8 +530,9 @@ def test_the_way_of_the_gpu_gives_the_same(torch, model, monkeypatch, case, call
 
     here, there = made(), made()
     expected = call(here)
-    monkeypatch.setattr(clip_torch, "_on_host", lambda tensor: False)
-    monkeypatch.setattr(clip_torch, "_quick_norms", clip_torch._safe_norms)
+    for module in (clip_torch, torch_gradients):
+        monkeypatch.setattr(module, "on_host", lambda tensor: False)
+    monkeypatch.setattr(torch_gradients, "quick_norms", torch_gradients.safe_norms)
     torch.testing.assert_close(call(there), expected, equal_nan=True)
     for a, b in zip(gradients_of(there), gradients_of(here), strict=True):
         torch.testing.assert_close(a, b)

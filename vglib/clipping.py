@@ -273,8 +273,8 @@ def adaptive(
     if list(weights) != list(gradients):
         raise ValueError(f"weights and gradients must have the same names; got {[*weights]}, {[*gradients]}")
     choice("nonfinite", nonfinite, ("raise", "zero"))
-    check_threshold("clipping", clipping)
-    check_threshold("eps", eps)
+    check_threshold("clipping", clipping, arrays=False)
+    check_threshold("eps", eps, arrays=False)
     skipped = excluded(gradients, exclude)
     xp = namespace(arrays[0])
     check_all_finite(names, arrays, nonfinite)

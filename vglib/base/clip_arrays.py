@@ -64,18 +64,20 @@ def check_all_finite(names: Sequence[str], arrays: Sequence[Array], nonfinite: s
             check_finite(name, array, "refuse", "The gradient explodes.", first=None)
 
 
-def check_threshold(name: str, value: Any) -> None:
-    """Raise unless `value` is a positive number; an array of no axes is not looked into.
+def check_threshold(name: str, value: Any, arrays: bool = True) -> None:
+    """Raise unless `value` is a positive number; an array of no axes, where allowed, is not looked into.
 
     Raises
     ------
     TypeError, ValueError
         Naming the parameter.
     """
-    if getattr(value, "shape", None) == () and not isinstance(value, numbers.Real):
+    if arrays and getattr(value, "shape", None) == () and not isinstance(value, numbers.Real):
         return
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, or an array of no axes; got {value!r:.80}")
+        raise TypeError(
+            f"{name} must be a number{', or an array of no axes' if arrays else ''}; got {value!r:.80}"
+        )
     if not value > 0:
         raise ValueError(f"{name} must be positive; got {value!r}")
 
