@@ -75,9 +75,8 @@ def overlap(name: str, q: float) -> Any:
     slopes = powers[1:] * np.arange(1, TERMS + 1)
 
     def evaluate(c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        series = np.asarray(c)[..., None] ** np.arange(
-            TERMS + 1
-        )  # one product: Horner's loop is 20 times slower
+        # All powers at once: Horner's loop over 400 terms is 20 times slower.
+        series = np.asarray(c)[..., None] ** np.arange(TERMS + 1)
         return series @ powers, series[..., :-1] @ slopes
 
     return evaluate
