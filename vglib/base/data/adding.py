@@ -93,7 +93,8 @@ def adding(
     ((100, 20, 2), (20,))
     """
     steps, batch = whole_number("steps", steps, 2), whole_number("batch", batch, 1)
-    place, stream = Place(xp, device, dtype), random_stream(seed, "adding", index)
+    index, place = whole_number("index", index, 0), Place(xp, device, dtype)
+    stream = random_stream(seed, "adding", index)
     half, sequences = steps // 2, np.arange(batch)
     marks = np.stack([stream.integers(half, size=batch), stream.integers(half, steps, size=batch)])
     x = np.zeros((steps, batch, 2))

@@ -116,7 +116,7 @@ def copying(
     """
     steps, batch = whole_number("steps", steps, 1), whole_number("batch", batch, 1)
     symbols, length = whole_number("symbols", symbols, 2), whole_number("length", length, 1)
-    place = Place(xp, device, dtype)
+    index, place = whole_number("index", index, 0), Place(xp, device, dtype)
     text = random_stream(seed, "copying", index).integers(symbols, size=(length, batch))
     read = np.full((steps + 2 * length, batch), symbols)
     target = read.copy()

@@ -44,6 +44,8 @@ class Place:
         return self.xp.asarray(plain, dtype=self.xp.int64, device=self.device, copy=True)
 
     def scaled(self, values: np.ndarray, divisor: int) -> Array:
-        """Return bytes / divisor: moved as bytes, so that nothing wider is held twice."""
+        """Return bytes / divisor: moved as bytes, and nothing wider is held twice."""
         moved = self.xp.asarray(np.array(values, order="C"), device=self.device, copy=True)
-        return self.xp.astype(moved, self.dtype) / divisor
+        real = self.xp.astype(moved, self.dtype)
+        real /= divisor
+        return real
