@@ -110,7 +110,7 @@ def cayley(A: Array) -> Array:
 
     References
     ----------
-    Helfrich, Willmott and Ye (2018), who scale A by −2.
+    Helfrich, Willmott and Ye (2018); their A is −½ times this one.
     """
     xp = check_skew(A)
     return xp.astype(polished(xp, cayley_of(xp, A)), A.dtype)
