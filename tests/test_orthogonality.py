@@ -570,6 +570,11 @@ def test_modules_that_do_not_fit(torch, module):
         with pytest.raises(error, match=message):
             call()
     assert isinstance(broken.weight_hh_l0, torch.nn.Parameter)  # a refusal leaves the module as it was
+    both = torch.nn.ModuleList([module("LSTM"), module("GRU")])
+    before = both[0].weight_hh_l0.detach().clone()
+    with pytest.raises(ValueError, match="gates=4 does not divide the 18 rows"):
+        init(both, gates=4)
+    assert torch.equal(both[0].weight_hh_l0, before)
 
 
 def test_numbers_that_are_not_finite_reach_the_forward_pass_as_such(torch, module):

@@ -165,8 +165,9 @@ def parametrize_(
     -----
     An orthogonal start is kept; any other is replaced by the nearest orthogonal matrix, so call `initialize_`
     first. Each reading computes the map, and a fused layer reads twice a step: inside
-    `torch.nn.utils.parametrize.cached()` it is computed once. After a forward pass such a layer holds computed
-    weights, which `copy.deepcopy` refuses, as with any of PyTorch's parametrisations: copy its `state_dict`.
+    `torch.nn.utils.parametrize.cached()` it is computed once. After a forward pass such a layer holds a
+    computed weight, which `copy.deepcopy` refuses, as under any of PyTorch's parametrisations: copy its
+    `state_dict`.
     """
     from .base import orthogonal_torch
 

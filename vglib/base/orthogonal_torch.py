@@ -118,10 +118,12 @@ def initialize(
             f"module must have a recurrent weight, whose name begins with weight_hh; {type(module).__name__} "
             "has none"
         )
+    blocks = []  # all of them before any is written: a refusal leaves the module as it was
     for full, part, name, weight in found:
-        split = _gates(part, name, weight, gates)
         # A stream of its own for each name: no two layers start alike.
-        block = draw(tuple(weight.shape), gain, split, random_stream(seed, f"orthogonality.{full}"))
+        stream = random_stream(seed, f"orthogonality.{full}")
+        blocks.append(draw(tuple(weight.shape), gain, _gates(part, name, weight, gates), stream))
+    for block, (*_, weight) in zip(blocks, found, strict=True):
         weight.copy_(convert(block, namespace(weight), dtype_name(weight.dtype), weight.device))
     return tuple(full for full, *_ in found)
 
