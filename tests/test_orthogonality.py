@@ -1,6 +1,8 @@
 """Orthogonal matrices against mpmath, closed forms, autograd and PyTorch's own machinery."""
 
 import math
+import subprocess
+import sys
 
 import mpmath
 import numpy as np
@@ -582,3 +584,20 @@ def test_numbers_that_are_not_finite_reach_the_forward_pass_as_such(torch, modul
     with torch.no_grad():
         net.parametrizations.weight_hh_l0.original[1, 0] = math.nan
     assert bool(net.weight_hh_l0.isnan().any())
+
+
+def test_the_mathematics_needs_no_torch():
+    code = """
+import sys
+sys.modules["torch"] = None
+import numpy as np
+from vglib import orthogonality
+W = orthogonality.exponential(orthogonality.skew(np.ones((3, 3))))
+assert orthogonality.defect(W) < 1e-12
+try:
+    orthogonality.initialize_(None)
+except ImportError:
+    print("no torch")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "no torch\n", done.stderr
