@@ -202,13 +202,14 @@ def _settings() -> tuple[dict[str, Any], ...]:
     arms = dict.fromkeys((*KEPT, "free", "default", "tanh"), same)
     # Weaker inputs, so that tanh starts where it is nearly linear.
     arms["tanh"] = {**same, "scale": 0.03, "updates": 800}
-    arms["lstm"] = {"rate": 3e-3, "recurrent": 3e-3, "smoothing": 0.99, "scale": None, "updates": 3000}
-    return tuple({"arm": arm, **chosen, **SIZES} for arm, chosen in arms.items())
+    lstm = {"smoothing": 0.99, "scale": None, "updates": 3000}
+    pairs = [*arms.items(), *(("lstm", {"rate": rate, "recurrent": rate, **lstm}) for rate in (3e-3, 1e-3))]
+    return tuple({"arm": arm, **chosen, **SIZES} for arm, chosen in pairs)
 
 
 REPRODUCTION = Reproduction(
     name="copying",
-    summary="the copy memory task: orthogonal, unconstrained and LSTM networks; about 40 minutes",
+    summary="the copy memory task: orthogonal, unconstrained and LSTM networks; about 45 minutes",
     run=run,
     settings=_settings(),
     seeds=tuple(range(5)),
