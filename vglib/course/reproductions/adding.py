@@ -131,8 +131,8 @@ def _settings() -> tuple[dict[str, Any], ...]:
     changes: tuple[dict[str, Any], ...] = (
         {},
         {"net": "LSTM", "updates": 20_000},
-        {"net": "tanh", "updates": 20_000},
-        {"optimiser": "SGD", "rate": 0.01, "updates": 15_000},
+        {"net": "tanh"},
+        {"optimiser": "SGD", "rate": 0.01},
         {"scale": 0.9},
         {"scale": 1.1, "updates": 2_000},
         {"clip": None, "updates": 2_000},
