@@ -146,6 +146,20 @@ def test_two_uses_of_seed_zero_are_two_streams():
     assert np.min(np.abs(first - arrays.random_stream(1, "a").normal(size=8))) > 0
 
 
+def test_random_streams_of_pieces_differ_from_each_other_and_from_the_whole():
+    streams = [arrays.random_stream(0, "a", index) for index in (None, 0, 1, 2**40)]
+    assert len({stream.normal() for stream in streams}) == 4
+    assert arrays.random_stream(0, "a", 7).normal() == arrays.random_stream(0, "a", 7).normal()
+
+
+@pytest.mark.parametrize(("keys", "error"), [((-1, "a"), ValueError), ((0.5, "a"), TypeError)])
+def test_random_streams_need_whole_seeds(keys, error):
+    with pytest.raises(error, match=r"^seed must be .*got"):
+        arrays.random_stream(*keys)
+    with pytest.raises(error, match=r"^index must be .*got"):
+        arrays.random_stream(0, "a", keys[0])
+
+
 @given(seed=st.integers(0, 2**32), hidden=st.integers(1, 6), inputs=st.integers(1, 6))
 def test_same_seed_gives_the_same_numbers_under_every_library(backend, seed, hidden, inputs):
     expected = RNN.init(inputs, hidden, seed)

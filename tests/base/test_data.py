@@ -58,6 +58,45 @@ def test_digits_are_the_same_under_every_library(sklearn_digits, backend, dtype,
     np.testing.assert_array_equal(backend.numpy(data.labels), expected.labels)
 
 
+@pytest.mark.parametrize("side", [9, 16, 28])
+def test_larger_digits_against_torch(sklearn_digits, torch, side):
+    plain = torch.tensor(np.swapaxes(digits("rows", "test").x, 0, 1).copy())
+    expected = torch.nn.functional.interpolate(plain[:, None], (side, side), mode="bilinear")[:, 0].numpy()
+    rows = digits("rows", "test", side=side)
+    assert rows.x.shape == (side, 360, side)
+    np.testing.assert_allclose(np.swapaxes(rows.x, 0, 1), expected, atol=1e-14)
+    pixels = digits("pixels", "test", side=side)
+    assert pixels.x.shape == (side**2, 360, 1)
+    np.testing.assert_array_equal(pixels.x[:, :, 0].reshape(side, side, 360), np.moveaxis(rows.x, 1, 2))
+    np.testing.assert_array_equal(pixels.labels, digits("pixels", "test").labels)
+
+
+def test_digits_permutation_is_one_for_all_images_and_splits(sklearn_digits):
+    plain, shuffled = (digits("pixels", "train", permutation=p).x for p in (None, 5))
+    assert not np.array_equal(plain, shuffled)
+    # Where each pixel went is told by its column over all images, and must hold for the others too.
+    columns = {column.tobytes(): t for t, column in enumerate(plain[:, :, 0])}
+    unique = [t for t in range(64) if plain[t].any() and shuffled[t].any()]
+    went = {t: columns[shuffled[t, :, 0].tobytes()] for t in unique}
+    assert len(set(went.values())) == len(unique) > 50
+    test_plain, test_shuffled = (digits("pixels", "test", permutation=p).x for p in (None, 5))
+    for t, source in went.items():
+        np.testing.assert_array_equal(test_shuffled[t], test_plain[source])
+    for x, y in ((plain, shuffled), (test_plain, test_shuffled)):
+        np.testing.assert_array_equal(np.sort(x, axis=0), np.sort(y, axis=0))
+    again, other = (digits("pixels", "train", permutation=p).x for p in (5, 6))
+    np.testing.assert_array_equal(shuffled, again)
+    assert not np.array_equal(shuffled, other)
+
+
+def test_digits_permutation_does_not_depend_on_the_seed(sklearn_digits):
+    def order(seed):
+        plain, shuffled = (digits("pixels", seed=seed, permutation=p).x for p in (None, 0))
+        return [np.flatnonzero((plain == step).all(axis=(1, 2))).tolist() for step in shuffled]
+
+    assert order(0) == order(1)
+
+
 def test_digits_without_scikit_learn_say_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
@@ -73,6 +112,13 @@ def test_digits_without_scikit_learn_say_what_to_install(monkeypatch):
         ({"dtype": "int64"}, TypeError, "dtype must be one of float32, float64; got int64"),
         ({"dtype": "float16"}, TypeError, "dtype must be .*half precision needs torch"),
         ({"xp": "numpy"}, TypeError, "xp must be an array module"),
+        ({"seed": -1}, ValueError, "seed must be at least 0; got -1"),
+        ({"seed": 1.0}, TypeError, "seed must be an integer; got 1.0"),
+        ({"side": 7}, ValueError, "side must be at least 8; got 7"),
+        ({"side": 28.0}, TypeError, "side must be an integer; got 28.0"),
+        ({"permutation": 3}, ValueError, "permutation .* needs order='pixels'; got order='rows'"),
+        ({"order": "pixels", "permutation": -1}, ValueError, "permutation must be at least 0; got -1"),
+        ({"order": "pixels", "permutation": True}, TypeError, "permutation must be an integer; got True"),
     ],
 )
 def test_digits_bad_input(sklearn_digits, options, error, message):

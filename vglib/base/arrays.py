@@ -16,7 +16,7 @@ import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj, is_torch_namespace
 from array_api_compat import device as device_of
 
-from .errors import NonFiniteError, choice
+from .errors import NonFiniteError, choice, whole_number
 
 __all__ = [
     "QUIET",
@@ -237,10 +237,28 @@ def widened(xp: ModuleType, array: Array) -> Array:
     return xp.astype(array, xp.float32) if xp.finfo(array.dtype).bits < 32 else array
 
 
-def random_stream(seed: int, name: str) -> np.random.Generator:
+def random_stream(seed: int, name: str, index: int | None = None) -> np.random.Generator:
     """Return a generator for one named use of a seed.
 
     Two uses of seed 0 are two streams, and every array library is given the same numbers:
     draw here, then `convert`.
+
+    Parameters
+    ----------
+    seed : int
+        0 or more.
+    name : str
+        Of the use.
+    index : int, optional
+        Number of a piece, e.g. a minibatch. Piece 7 is the same whether or not 0 … 6 were drawn.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A seed or an index that is no whole number from 0 up.
     """
-    return np.random.default_rng([seed, crc32(name.encode())])
+    words = [whole_number("seed", seed, 0), crc32(name.encode())]
+    if index is not None:
+        # NumPy fills a short key with zeros, so that a further 0 would be the stream without an index.
+        words.append(whole_number("index", index, 0) + 1)
+    return np.random.default_rng(words)

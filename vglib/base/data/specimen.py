@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, convert, random_stream, resolve_namespace
+from ..arrays import Array, random_stream
+from .place import Place
 
 __all__ = ["Specimen", "specimen"]
 
@@ -92,4 +93,4 @@ def specimen(
     words = (*START.split(), SOURCE, *FILLER.split()[: lag - SHORTEST], *END.split())
     vectors = {word: random_stream(seed, f"word {word}").normal(size=inputs) for word in set(words)}
     x = np.stack([vectors[word] for word in words])[:, None, :]
-    return Specimen(words, TARGET, len(START.split()), convert(x, resolve_namespace(xp), dtype, device))
+    return Specimen(words, TARGET, len(START.split()), Place(xp, device, dtype).real(x))
