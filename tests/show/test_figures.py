@@ -8,6 +8,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
+from vglib.base.data import specimen
 from vglib.show import figures
 
 
@@ -99,3 +100,16 @@ def test_stretch_gives_the_panels_the_heights_asked_for():
     heights = [ax.get_position().height for ax in axes]
     assert heights[0] == pytest.approx(3 * heights[1])
     assert axes[0].get_position().x0 < 0.05
+
+
+class TestSpecimen:
+    def test_lags_run_back_from_the_last_state_and_france_stands_at_the_state_that_has_read_it(self, ax):
+        sentence = specimen(lag=10)
+        logs = np.log(10) * np.arange(len(sentence.words) + 1.0)
+        figures.draw_specimen(ax, sentence, {"a": logs}, {"a": "red"}, dashed=["a"])
+        line = ax.lines[0]
+        assert line.get_ydata() == pytest.approx(logs[::-1] / np.log(10))
+        assert list(line.get_xdata()) == list(range(len(logs)))
+        assert (line.get_label(), line.get_color(), line.get_linestyle()) == ("a", "red", "--")
+        # So many steps back from the last state lies the one that comes after "France".
+        assert ax.lines[-1].get_xdata()[0] == len(sentence.words) - (sentence.source + 1)

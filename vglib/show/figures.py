@@ -9,9 +9,18 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.patches import FancyBboxPatch
 
+from vglib.base.data import Specimen
 from vglib.show.style import COLORS, INK, SEQUENTIAL
 
-__all__ = ["draw_influence", "draw_lags", "draw_sentence", "draw_split", "draw_unrolled", "stretch"]
+__all__ = [
+    "draw_influence",
+    "draw_lags",
+    "draw_sentence",
+    "draw_specimen",
+    "draw_split",
+    "draw_unrolled",
+    "stretch",
+]
 
 FAINTEST = 1e-6
 """Share of the largest gradient at which a word has gone dark."""
@@ -147,6 +156,43 @@ def draw_lags(
     ax.set_ylabel("size of the gradient")
     ax.yaxis.set_major_formatter(_power_of_ten)
     ax.yaxis.get_major_locator().set_params(integer=True)
+    return ax
+
+
+def draw_specimen(
+    ax: Any,
+    sentence: Specimen,
+    lines: Mapping[str, Sequence[float]],
+    colors: Mapping[str, str] | None = None,
+    dashed: Sequence[str] = (),
+    height: float = 0.6,
+) -> Any:
+    """Draw how far a gradient is stretched on its way back through the specimen, and where "France" was read.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    sentence : Specimen
+    lines : mapping of label to sequence, length T + 1
+        For instance ``jacobians.log_norms(trace, ord=2)[:, 0]``: natural logarithms at the states 0 … T.
+    colors, dashed
+        As for `draw_lags`.
+    height : float
+        Of the word "France", as a share of the axis, where no line passes.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    steps = len(sentence.words)
+    draw_lags(ax, {name: (np.arange(steps + 1), logs[::-1]) for name, logs in lines.items()}, colors, dashed)
+    read = sentence.lag - 1  # the state that has just read it
+    ax.axvline(read, color=COLORS["muted"], linestyle=":")
+    # Below remedies, which stay up, and above what falls, which has come down by then.
+    ax.annotate("France", (read - 0.8, height), xycoords=("data", "axes fraction"), ha="right", va="center")
+    ax.set_xlim(0, steps)
+    ax.set_xlabel("steps back from the last state")
+    ax.set_ylabel("largest stretch")
     return ax
 
 
