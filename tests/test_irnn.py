@@ -210,9 +210,7 @@ def test_bad_kinds():
 
 def test_modules_that_are_refused(torch, rnn):
     for bad in (rnn(2, 3, kind="LSTM"), rnn(2, 3, kind="GRU"), torch.nn.Linear(3, 3), None, irnn.init(2, 3)):
-        with pytest.raises(
-            TypeError, match=rf"must be a torch.nn.RNN or .*; got {type(bad).__name__}"
-        ):
+        with pytest.raises(TypeError, match=rf"must be a torch.nn.RNN or .*; got {type(bad).__name__}"):
             irnn.initialize_(bad)
     with pytest.raises(ValueError, match=r"module must have nonlinearity='relu'.*; got nonlinearity='tanh'"):
         irnn.initialize_(rnn(2, 3, nonlinearity="tanh"))

@@ -101,6 +101,20 @@ def test_pixels_is_a_function_of_settings_and_seed(index):
     store.make(settings, 2, first)
 
 
+def test_pixels_asks_for_mnist_only_where_it_is(monkeypatch, tmp_path):
+    assert {s["images"] for s in pixels.REPRODUCTION.settings} >= {"digits"}
+    monkeypatch.setenv("VGLIB_DATA", str(tmp_path))
+    assert {s["images"] for s in pixels._settings()} == {"digits"}
+    seen = []
+    monkeypatch.setattr(pixels, "mnist", lambda **options: seen.append(options))
+    settings = [s for s in pixels._settings() if s["images"] == "mnist"]
+    assert {(s["net"], s["permutation"]) for s in settings} == {
+        (n, p) for n in pixels.NETS for p in (None, 0)
+    }
+    pixels._images(settings[-1], "train")
+    assert seen[-1] == {"split": "train", "limit": None, "permutation": 0, "xp": torch, "dtype": "float32"}
+
+
 def test_pixels_learns_rows_of_few_pixels():
     pytest.importorskip("sklearn")
     easy = {**pixels.REPRODUCTION.settings[2], "side": 8, "updates": 300, "every": 300, "rate": 0.003}

@@ -11,7 +11,7 @@ from vglib import irnn
 
 __all__ = ["NETS", "Reader", "make", "message"]
 
-NETS = ("IRNN", "LSTM", "tanh", "orthogonal tanh")
+NETS = ("IRNN", "tanh", "orthogonal tanh", "LSTM")
 
 
 class Reader(torch.nn.Module):
@@ -31,7 +31,7 @@ def make(net: str, inputs: int, hidden: int, outputs: int, seed: int, scale: flo
 
     Parameters
     ----------
-    net : {'IRNN', 'LSTM', 'tanh', 'orthogonal tanh'}
+    net : {'IRNN', 'tanh', 'orthogonal tanh', 'LSTM'}
         The LSTM has a forget bias of 1 in all: PyTorch adds two, the second is set to 0. What is not
         mentioned is PyTorch's default.
     inputs, hidden, outputs : int
