@@ -1,11 +1,11 @@
 r"""Digits read one pixel at a time, row after row; the class is asked for after the last.
 
-The digits that come with scikit-learn, interpolated from 8 × 8 to 16 × 16 pixels: 256 steps, four times as many
-as there is something new to see. (28 × 28, the length of MNIST, is a change of `side`, at three times the
-price.) Where the reader has the files of MNIST (`vglib.base.data.mnist`), plain and permuted MNIST are settings.
+The digits that come with scikit-learn, interpolated from 8 × 8 to 16 × 16 pixels: 256 steps, four times as
+many as there is something new to see. (28 × 28, the length of MNIST, is a change of `side`, thrice the
+price.) Where the reader has the files of MNIST (`vglib.base.data.mnist`), plain and permuted MNIST are there.
 
 An identity RNN, two tanh RNNs and an LSTM have the same optimiser, rate, clipping and number of updates. None
-of it was tuned for any of them.
+of it was tuned for one of them.
 
 What a run records:
 
