@@ -136,7 +136,7 @@ def _settings() -> tuple[dict[str, Any], ...]:
         {"frozen": True},
     )
     return (
-        *(plain | {"steps": 150, "updates": 16_000} | net for net in nets),
+        *(plain | {"steps": 150, "updates": 16_000} | change for change in (*nets, {"rate": 0.01})),
         *(plain | {"steps": 50, "updates": 6_000} | change for change in nets + changes),
     )
 
