@@ -27,7 +27,7 @@ lab: environment ## open the chapters in JupyterLab
 bench: environment ## run the benchmarks
 	@$(VGLIB) bench $(ARGS)
 
-reproduce: environment ## compute the results that chapters show, where missing (ARGS="recall --fresh")
+reproduce: environment ## compute the results that chapters show, where missing (ARGS="recall --jobs 4")
 	@$(VGLIB) reproduce $(ARGS)
 
 environment: ## set up .venv with everything in it

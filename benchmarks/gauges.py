@@ -123,10 +123,87 @@ def product_of_steps(backend: str, device: str) -> dict[str, float]:
     return {"bytes": peak_bytes(product_of_steps(backend, device).call, device)}
 
 
+class _Chunks:
+    """A long sequence whose inputs and loss gradients are made chunk by chunk and never lie there whole."""
+
+    def __init__(self, steps: str, backend: str, device: str) -> None:
+        from .problem import LONGEST, Problem
+
+        self.steps = int(steps)
+        self.pool = Problem(dataclasses.replace(LONGEST, steps=1024), backend, device)
+        self.cell = self.pool.cell
+
+    def _rows(self, pool: Any, start: int, stop: int) -> Any:
+        rows, xp = [], self.cell.xp
+        while start < stop:
+            at = start % len(pool)
+            take = min(len(pool) - at, stop - start)
+            rows.append(pool[at : at + take, ...])
+            start += take
+        return rows[0] if len(rows) == 1 else xp.concat(rows)
+
+    def x(self, start: int, stop: int) -> Any:
+        return self._rows(self.pool.x, start, stop)
+
+    def d_outputs(self, start: int, stop: int) -> Any:
+        return self._rows(self.pool.d_outputs, start, stop)
+
+
+def checkpointed(steps: str, backend: str, device: str) -> dict[str, float]:
+    """Parameter gradients with √T checkpoints against a stored trace: time by turns, memory, agreement.
+
+    Plain memory is counted beyond the inputs; neither way holds all derivatives of the loss.
+    """
+    from vglib import bptt, truncation
+
+    from .worker import time_call
+
+    chunks = _Chunks(steps, backend, device)
+    held: dict[str, Any] = {}
+
+    def ours() -> None:
+        got = truncation.checkpointed(chunks.cell, chunks.x, chunks.d_outputs, steps=chunks.steps)
+        held["ours"] = got.parameters
+
+    def plain() -> None:
+        trace = bptt.unroll(chunks.cell, whole)
+        held["plain"] = bptt.backprop(trace, chunks.d_outputs, want="parameters").parameters
+
+    whole = chunks.x(0, chunks.steps)
+    ours()
+    plain()
+    xp = chunks.cell.xp
+    apart = max(
+        float(xp.max(xp.abs(held["ours"][name] - value)) / xp.max(xp.abs(value)))
+        for name, value in held["plain"].items()
+    )
+    times = [(time_call(ours, device), time_call(plain, device)) for _ in range(5)]
+    held.clear()
+    numbers = {"bytes": peak_bytes(ours, device), "plain bytes": peak_bytes(plain, device), "apart": apart}
+    ours_ms, plain_ms = (sorted(column)[2] for column in zip(*times, strict=True))
+    slower = sorted(a / b for a, b in times)[2]
+    return {**numbers, "ms": ours_ms, "plain ms": plain_ms, "slower": slower}
+
+
+def truncated(steps: str, backend: str, device: str) -> dict[str, float]:
+    """Peak memory and time of streamed TBPTT(100, 200)."""
+    from vglib import truncation
+
+    from .worker import time_call
+
+    chunks = _Chunks(steps, backend, device)
+
+    def call() -> None:
+        for _ in truncation.stream(chunks.cell, chunks.x, chunks.d_outputs, 100, 200, steps=chunks.steps):
+            pass
+
+    return {"ms": time_call(call, device), "bytes": peak_bytes(call, device)}
+
+
 def main(gauge: str, *arguments: str) -> None:
     """Run a gauge and print its numbers as JSON."""
-    known = {"log_norms": log_norms, "product_of_steps": product_of_steps}
-    print(json.dumps(known[gauge](*arguments)))
+    known = (log_norms, product_of_steps, checkpointed, truncated)
+    print(json.dumps({call.__name__: call for call in known}[gauge](*arguments)))
 
 
 if __name__ == "__main__":

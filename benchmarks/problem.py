@@ -12,7 +12,7 @@ from vglib import RNN, bptt
 from vglib.base.arrays import convert, random_stream, resolve_namespace
 from vglib.base.trace import Trace
 
-__all__ = ["LONG", "SHORT", "Contender", "Problem", "Sizes"]
+__all__ = ["LONG", "LONGEST", "SHORT", "Contender", "Problem", "Sizes"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Sizes:
 
 SHORT = Sizes(steps=100, batch=32, inputs=32, hidden=128)
 LONG = Sizes(steps=1000, batch=32, inputs=32, hidden=64)
+LONGEST = Sizes(steps=65_536, batch=1, inputs=2, hidden=128)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from . import gauges
-from .problem import LONG, SHORT
+from .problem import LONG, LONGEST, SHORT
 from .race import race
 
 __all__ = ["Row", "duration", "run"]
@@ -19,6 +19,7 @@ __all__ = ["Row", "duration", "run"]
 MEGABYTE = 1_000_000
 LENGTHS = (1000, 4000)
 DTYPES = ("float32", "float64")
+STREAMED = (4_096, LONGEST.steps)
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ RACES = (
 def duration(rounds: int) -> int:
     """Return how many ticks `run` makes."""
     starts_and_turns = sum(len(r.contenders) * (rounds + 1) for r in RACES)
-    return starts_and_turns + 1 + len(LENGTHS) + rounds
+    return starts_and_turns + 1 + len(LENGTHS) + 1 + len(STREAMED) + rounds
 
 
 def run(device: str, rounds: int, tick: Callable[[str], None]) -> list[Row]:
@@ -165,7 +166,7 @@ def run(device: str, rounds: int, tick: Callable[[str], None]) -> list[Row]:
         A contender failed, or two do not agree.
     """
     rows = [row for entry in RACES for row in entry.run(device, rounds, tick)]
-    return rows + _long_sequences(device, tick) + _imports(rounds, tick)
+    return rows + _long_sequences(device, tick) + _truncation(device, tick) + _imports(rounds, tick)
 
 
 def _long_sequences(device: str, tick: Callable[[str], None]) -> list[Row]:
@@ -192,10 +193,56 @@ def _long_sequences(device: str, tick: Callable[[str], None]) -> list[Row]:
     return rows
 
 
+def _truncation(device: str, tick: Callable[[str], None]) -> list[Row]:
+    cpu = device == "cpu"
+    backend = "numpy" if cpu else "torch"
+    seen = gauges.measure("checkpointed", str(LONGEST.steps), backend, device)
+    tick("checkpointed")
+    what = f"checkpointed, T={LONGEST.steps}"
+    ours, plain = seen["bytes"] / MEGABYTE, seen["plain bytes"] / MEGABYTE
+    rows = [
+        Row(
+            f"{what}: peak / stored trace, beyond inputs",
+            ours,
+            "MB",
+            theirs=plain,
+            ratio=plain / ours,
+            at_least=20.0 if cpu else None,
+        ),
+        # At most 1.7 times the plain way's time.
+        Row(
+            f"{what}: time / stored trace",
+            seen["ms"],
+            "ms",
+            theirs=seen["plain ms"],
+            ratio=1 / seen["slower"],
+            at_least=1 / 1.7 if cpu else None,
+        ),
+        Row(f"{what}: gradients off the plain ones", seen["apart"], "", at_most=1e-4),
+    ]
+    streams = {}
+    for steps in STREAMED:
+        streams[steps] = gauges.measure("truncated", str(steps), backend, device)
+        tick(f"TBPTT, T={steps}")
+    short, long = (streams[steps]["bytes"] / MEGABYTE for steps in STREAMED)
+    rows.append(
+        Row(
+            f"TBPTT(100, 200) streamed, T={STREAMED[1]}: peak / same at T={STREAMED[0]}",
+            long,
+            "MB",
+            theirs=short,
+            ratio=short / long,
+            at_least=0.9 if cpu else None,
+        )
+    )
+    rows.append(Row(f"TBPTT(100, 200) streamed, T={STREAMED[1]}: time", streams[STREAMED[1]]["ms"], "ms"))
+    return rows
+
+
 def _imports(rounds: int, tick: Callable[[str], None]) -> list[Row]:
     costs = gauges.import_cost(rounds, tick)
     return [Row("import vglib, beyond NumPy", statistics.median(costs), "ms", at_most=50.0)]
 
 
-SETTINGS = {"short": str(SHORT), "long": str(LONG), "dtype": "float32"}
+SETTINGS = {"short": str(SHORT), "long": str(LONG), "longest": str(LONGEST), "dtype": "float32"}
 """The sizes, as the file stores them."""

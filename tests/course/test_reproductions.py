@@ -1,6 +1,8 @@
 """Reproductions: nothing is computed twice, nothing is lost, and what is stored is what the code computes."""
 
+import importlib
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from vglib.course import checkout, cli, reproductions
-from vglib.course.reproductions import Reproduction, find, runner, store
+from vglib.course.reproductions import Reproduction, find, recall, runner, store
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -127,6 +129,70 @@ def test_runs_no_longer_asked_for_are_left_out(toy, path):
     assert len(store.read_meta(path)) == 2
 
 
+FRAGILE = """
+import os, signal
+from pathlib import Path
+
+def run(settings, seed):
+    mark = Path(settings["folder"]) / str(seed)
+    if settings["kind"] == "dies once" and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if settings["kind"] == "fails" and seed == 1:
+        raise ValueError("no luck")
+    if settings["kind"] == "is not finite" and seed == 1:
+        return {"value": float("nan")}
+    return {"value": seed / 3}
+"""
+
+
+@pytest.fixture
+def fragile(tmp_path, monkeypatch):
+    """Return a function that makes a reproduction of four runs whose processes die, or which fail."""
+    (tmp_path / "fragile.py").write_text(FRAGILE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "fragile", raising=False)
+    run = importlib.import_module("fragile").run
+    return lambda kind: Reproduction(
+        "toy", "", run, ({"kind": kind, "folder": str(tmp_path)},), tuple(range(4))
+    )
+
+
+def test_the_file_is_the_same_whatever_the_number_of_jobs(tmp_path):
+    small = {**recall.REPRODUCTION.settings[0], "lag": 3, "updates": 20, "window": 10}
+    settings = (small, {**small, "start": "orthogonal"})
+    reproduction = Reproduction("toy", "", recall.run, settings, (0, 1, 2))
+    paths = [tmp_path / f"{jobs}.jsonl" for jobs in (1, 3)]
+    assert runner.run(reproduction, paths[0]) == (6, 0)
+    assert runner.run(reproduction, paths[1], jobs=3) == (6, 0)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert store.read_meta(paths[0]).keys() == store.read_meta(paths[1]).keys()
+
+
+def test_runs_whose_process_is_killed_are_done_again(fragile, path):
+    assert runner.run(fragile("dies once"), path, jobs=2) == (4, 0)
+    assert [record["numbers"]["value"] for record in store.read(path)] == [0.0, 0.333333, 0.666667, 1.0]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("kind", ["fails", "is not finite"])
+def test_a_run_that_fails_is_reported_and_the_others_go_on(fragile, path, capsys, kind, jobs):
+    message = rf"^toy: 1 of 4 runs failed; {path} has the others$"
+    with pytest.raises(runner.RunsFailedError, match=message):
+        runner.run(fragile(kind), path, jobs=jobs)
+    said = capsys.readouterr().err
+    assert said.startswith(f"seed 1, {{'kind': '{kind}', ")
+    assert ("ValueError: no luck" if kind == "fails" else "ValueError: value must be finite") in said
+    assert [record["seed"] for record in store.read(path)] == [0, 2, 3]
+
+
+@pytest.mark.usefixtures("course")
+def test_a_failure_is_the_exit_code(fragile, monkeypatch, capsys):
+    monkeypatch.setattr(reproductions, "find", lambda name: fragile("fails"))
+    assert cli.main(["reproduce", "--jobs", "1"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("vglib reproduce: toy: 1 of 4 runs failed; ")
+
+
 @pytest.mark.usefixtures("course")
 def test_load_selects_by_settings(toy, path):
     runner.run(toy[0], path)
@@ -177,15 +243,19 @@ def test_more_threads_mean_another_process(monkeypatch):
 
     monkeypatch.setattr(runner.subprocess, "run", record)
     assert runner.command("toy", fresh=True) == 7
-    assert calls == [(["-m", "vglib", "reproduce", "toy", "--fresh"], "1")]
+    assert runner.command(jobs=3) == 7
+    assert calls == [
+        (["-m", "vglib", "reproduce", "toy", "--fresh"], "1"),
+        (["-m", "vglib", "reproduce", "--jobs", "3"], "1"),
+    ]
 
 
 def test_the_command_line_is_checked(capsys, monkeypatch, tmp_path):
-    for wrong in (["--fly"], ["nothing"]):
+    for wrong in (["--fly"], ["nothing"], ["--jobs", "0"], ["--jobs", "two"], ["--jobs", "-1"], ["--jobs"]):
         with pytest.raises(SystemExit) as stop:
             cli.main(["reproduce", *wrong])
         assert stop.value.code == 2
-    capsys.readouterr()
+    assert "argument --jobs: must be a whole number from 1; got 'two'" in capsys.readouterr().err
     monkeypatch.setattr(checkout.vglib, "__file__", str(tmp_path / "vglib" / "__init__.py"))
     assert cli.main(["reproduce"]) == 3
     assert capsys.readouterr().err.startswith("vglib reproduce: no book beside the library")
@@ -200,8 +270,9 @@ def test_every_reproduction_is_stored_whole(name):
     path = ROOT / "results" / f"{name}.jsonl"
     assert store.read_meta(path).keys() == set(stored)
     assert path.stat().st_size < 300_000
+    assert pickle.loads(pickle.dumps(reproduction.run)) is reproduction.run  # --jobs sends it elsewhere
 
 
 def test_finding_what_is_not_there():
-    with pytest.raises(ValueError, match="name must be one of 'recall'"):
+    with pytest.raises(ValueError, match=r"name must be one of .*'recall'"):
         find("nothing")

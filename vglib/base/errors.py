@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 import operator
 from typing import Any
 
-__all__ = ["NonFiniteError", "choice", "whole_number"]
+__all__ = ["NonFiniteError", "choice", "real_number", "whole_number"]
 
 
 class NonFiniteError(ValueError):
@@ -64,4 +66,23 @@ def whole_number(name: str, value: Any, low: int) -> int:
         raise TypeError(f"{name} must be an integer; got {value!r}")
     if number < low:
         raise ValueError(f"{name} must be at least {low}; got {number}")
+    return number
+
+
+def real_number(name: str, value: Any, low: float, above: bool = False) -> float:
+    """Return `value` as a float of Python.
+
+    Raises
+    ------
+    TypeError
+        It is no real number (True is none, nor is an array).
+    ValueError
+        It is not finite, less than `low`, or `above` is asked for and it is `low` itself.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number; got {value!r}")
+    number = float(value)
+    if not math.isfinite(number) or number < low or (above and number == low):
+        bound = "above" if above else "at least"
+        raise ValueError(f"{name} must be finite and {bound} {low:g}; got {value!r}")
     return number

@@ -81,6 +81,13 @@ def parser() -> argparse.ArgumentParser:
     reproduce.add_argument("name", metavar="NAME", nargs="?", choices=NAMES, help=", ".join(NAMES))
     reproduce.add_argument("--list", action="store_true", help="print what there is and how much is done")
     reproduce.add_argument("--fresh", action="store_true", help="compute all runs again")
+    reproduce.add_argument(
+        "--jobs",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="how many runs to do at a time, one thread each (default: 1)",
+    )
     reproduce.set_defaults(run=_reproduce)
     return top
 
@@ -142,4 +149,11 @@ def _bench(arguments: argparse.Namespace) -> int:
 def _reproduce(arguments: argparse.Namespace) -> int:
     from vglib.course.reproductions import runner
 
-    return runner.command(arguments.name, listing=arguments.list, fresh=arguments.fresh)
+    return runner.command(arguments.name, listing=arguments.list, fresh=arguments.fresh, jobs=arguments.jobs)
+
+
+def _positive(text: str) -> int:
+    """Return a positive whole number."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1; got {text!r}")
+    return int(text)

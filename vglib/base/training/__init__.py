@@ -43,7 +43,7 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     try:
         chosen = torch.device(device)
         torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise ValueError(
             f"device must be 'auto' or one that PyTorch has here; got {device!r}: {error}"
         ) from None
@@ -83,14 +83,14 @@ def fit(
     optimizer : callable (parameters) -> torch.optim.Optimizer
         For instance ``functools.partial(torch.optim.Adam, lr=1e-3)``.
     clip : callable (parameters), optional
-        Changes `.grad` in place, before each update; what it returns is not read. If it has `state_dict` and
-        `load_state_dict`, they go into the checkpoint.
+        Changes `.grad` in place, before each update; what it returns is not read. For a checkpoint, one that
+        keeps a state needs `state_dict` and `load_state_dict`.
     evaluate : callable (model) -> dict of floats, optional
         Called at the end of each window, and of the run, in evaluation mode and without gradients. Random
         numbers that it draws are the same each time, and training does not notice.
     stop : callable (evaluation) -> bool, optional
         Called after it, with a dict: `step` (updates done), `loss` (mean over the window) and what `evaluate`
-        gave. True ends the run.
+        gave. True ends the run. A state of its own is kept as that of `clip`.
     every : int
         Steps in a window.
     seed : int
@@ -128,7 +128,9 @@ def fit(
     -----
     Norms are summed in float64 (float32 on MPS), so that a float32 gradient that is finite has a finite norm;
     the squares of float64 numbers above 1e154 overflow. On CUDA, cuDNN is told to use algorithms that repeat
-    themselves; ``torch.use_deterministic_algorithms`` does the same for other operations.
+    themselves; ``torch.use_deterministic_algorithms`` does the same for other operations. Dropout between
+    the layers of one cuDNN module (``nn.LSTM(…, dropout=…)``) keeps a random state that PyTorch does not hand
+    out: use ``nn.Dropout`` where a run has to repeat itself.
 
     Examples
     --------

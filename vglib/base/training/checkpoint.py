@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import os
 import time
+import types
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 
 from .batches import convert_leaves
 
-__all__ = ["Checkpoint", "digest", "fingerprint"]
+__all__ = ["Checkpoint", "described", "digest", "fingerprint", "owner_of"]
 
 FORMAT = "vglib training 1"
 # Writing takes at most this share of the time.
@@ -74,7 +74,7 @@ class Checkpoint:
         self.written = time.monotonic()
         self.cost = self.written - start
 
-    def read(self, model: torch.nn.Module) -> dict[str, Any] | None:
+    def read(self) -> dict[str, Any] | None:
         """Return the stored state, on the CPU; None if there is no file.
 
         Raises
@@ -82,44 +82,43 @@ class Checkpoint:
         ValueError
             The file is damaged, or none of ours, or of other settings. It stays as it is.
         """
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
+        if not self.path.exists():
             return None
         way_out = "Name another path, or delete the file to start anew."
         try:
-            state = _parse(content)
+            state = _parse(self.path)
         except Exception as error:
             # Whatever bytes can make zip, pickle and torch raise.
             raise ValueError(
-                f"checkpoint: {self.path} is damaged, or no checkpoint ({error}). {way_out}"
+                f"checkpoint: {self.path} is damaged, or no checkpoint of fit ({error}). {way_out}"
             ) from None
         stored, now = state["settings"], dict(self.settings)
-        if stored.get("start") != now["start"] and digest(model.state_dict()) == digest(state["model"]):
-            # The model that was interrupted, handed over again.
-            now["start"] = stored.get("start")
-        if stored != now:
-            names = [name for name in {**now, **stored} if stored.get(name) != now.get(name)]
-            texts = [f"{MEANING.get(n, n)} was {stored.get(n)}, now {now.get(n)}" for n in names]
-            raise ValueError(
-                f"checkpoint: {self.path} was written by another run: {'; '.join(texts)}. {way_out}"
-            )
+        # After an interruption the same objects may come again, not as at the start but as they are stored.
+        left = {**state["attributes"], "start": digest(state["model"])}
+        now |= {name: stored[name] for name in left if now[name] == left[name]}
+        other = [name for name in now if stored[name] != now[name]]
+        if other:
+            texts = [
+                f"{MEANING.get(name, name)} was {stored[name]:.500}, is {now[name]:.500}" for name in other
+            ]
+            raise ValueError(f"checkpoint: {self.path} is of another run: {'; '.join(texts)}. {way_out}")
         return state
 
 
 MEANING = {
-    "start": "model's weights at the start (digest)",
-    "data": "batch_of(0) (digest)",
+    "start": "digest of the weights at the start",
+    "trained": "digest of the names of trained parameters",
+    "data": "digest of batch_of(0)",
 }
 
 
-def _parse(content: bytes) -> dict[str, Any]:
-    """Return the state in a file's bytes, or raise anything."""
-    with zipfile.ZipFile(io.BytesIO(content)) as parts:
+def _parse(path: Path) -> dict[str, Any]:
+    """Return the state in a file, or raise anything."""
+    with zipfile.ZipFile(path) as parts:
         # torch.load itself does not mind a flipped bit.
         if (bad := parts.testzip()) is not None:
             raise ValueError(f"{bad} has another checksum")
-    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ValueError(f"its format is not {FORMAT!r}")
     return state
@@ -127,7 +126,7 @@ def _parse(content: bytes) -> dict[str, Any]:
 
 def _check_readable(path: Path) -> None:
     try:
-        _parse(path.read_bytes())
+        _parse(path)
     except Exception as error:
         raise TypeError(
             "checkpoint: the state of model, optimizer or clip must be tensors, numbers, strings, lists and "
@@ -140,17 +139,17 @@ def fingerprint(run: Any, batch: Any) -> dict[str, str]:
 
     The number of steps is no part of it: a run may go on. Neither is the device's number.
     """
-    groups = [{k: v for k, v in g.items() if k != "params"} for g in run.optimizer.param_groups]
+    groups = [{k: v for k, v in g.items() if k != "params"} for g in run.stepper.param_groups]
     return {
         "model": type(run.model).__qualname__,
         "start": digest(run.model.state_dict()),
         "trained": digest(run.names),
         "data": digest(batch),
-        "loss_fn": _words(run.loss_fn),
-        "optimizer": f"{type(run.optimizer).__qualname__}{_words(groups)}",
-        "clip": _words(run.clip),
-        "evaluate": _words(run.evaluate),
-        "stop": _words(run.stop),
+        "loss_fn": described(run.loss_fn),
+        "optimizer": f"{type(run.stepper).__qualname__} {_words(groups)}",
+        "clip": described(run.clip),
+        "evaluate": described(run.evaluate),
+        "stop": described(run.stop),
         "every": str(run.every),
         "seed": str(run.seed),
         "device": run.device.type,
@@ -197,3 +196,18 @@ def _words(value: Any) -> str:
         return f"{{{', '.join(f'{name}: {_words(item)}' for name, item in value.items())}}}"
     name = getattr(value, "__qualname__", None)
     return name if isinstance(name, str) else type(value).__qualname__
+
+
+def described(setting: Any) -> str:
+    """Describe a callable by its name, and the object behind it by its attributes."""
+    owner = owner_of(setting)
+    plain = owner is None or isinstance(owner, types.FunctionType | type)
+    attributes = {} if plain else getattr(owner, "__dict__", {})
+    return f"{_words(setting)} {_words(attributes)}" if attributes else _words(setting)
+
+
+def owner_of(setting: Any) -> Any:
+    """Return the object whose state a callable changes: that of a method, or within a partial."""
+    while isinstance(setting, functools.partial):
+        setting = setting.func
+    return setting.__self__ if isinstance(setting, types.MethodType) else setting

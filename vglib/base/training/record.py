@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["Recorder", "Window"]
+__all__ = ["Recorder", "Window", "check_loss"]
 
 # Norms are of float64, and the same numbers give the same norm; this is for those of float32 on MPS.
 NOTICEABLE = 1e-6
+UNRELATED = "loss_fn must return a loss that depends on the parameters that are trained; this one does not"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,7 @@ class Recorder:
         self.names, self.parameters = names, parameters
         # float32 holds no squares above 3e38, which exploding gradients reach; MPS has nothing wider.
         self.dtype = torch.float32 if device.type == "mps" else torch.float64
+        self.complex = any(parameter.is_complex() for parameter in parameters)
         self._clear()
 
     def _clear(self) -> None:
@@ -57,38 +59,32 @@ class Recorder:
     def __len__(self) -> int:
         return len(self.losses)
 
-    def loss(self, loss: torch.Tensor) -> None:
-        """Keep the loss of this step: a copy, since a captured graph writes the next one in its place."""
-        self.losses.append(loss.detach().to(self.dtype, copy=True))
-
-    def gradients(self) -> None:
-        """Keep the norm of each parameter's gradient.
+    def add(self, loss: torch.Tensor) -> None:
+        """Keep the loss of a step, and the norm of each parameter's gradient.
 
         Raises
         ------
         ValueError
-            No parameter has one.
+            No parameter has a gradient.
         """
         indices = [i for i, parameter in enumerate(self.parameters) if parameter.grad is not None]
         if not indices:
-            raise ValueError("loss_fn: its result depends on no parameter of the model that is trained")
+            raise ValueError(UNRELATED)
+        # A copy: a captured graph writes the next loss in the place of this one.
+        self.losses.append(loss.detach().to(self.dtype, copy=True))
         self.indices.append(indices)
         self.before.append(self._norms(indices))
 
-    def clipped_gradients(self) -> None:
-        """Keep the norms after clipping, of the same parameters."""
+    def add_clipped(self) -> None:
+        """Keep the norms of the same gradients after clipping."""
         self.after.append(self._norms(self.indices[-1]))
 
     def _norms(self, indices: list[int]) -> torch.Tensor:
-        gradients = [self._plain(self.parameters[i].grad) for i in indices]
-        return torch.stack(torch._foreach_norm(gradients, 2, dtype=self.dtype))
-
-    @staticmethod
-    def _plain(gradient: torch.Tensor) -> torch.Tensor:
-        gradient = gradient.detach()
-        if gradient.is_sparse:
-            gradient = gradient.coalesce().values()
-        return torch.view_as_real(gradient) if gradient.is_complex() else gradient
+        gradients = [self.parameters[i].grad for i in indices]
+        if self.complex or any(gradient.is_sparse for gradient in gradients):
+            gradients = [_plain(gradient) for gradient in gradients]
+        with torch.no_grad():
+            return torch.stack(torch._foreach_norm(gradients, 2, dtype=self.dtype))
 
     def take(self) -> Window:
         """Return what has gathered, and forget it. This waits for the device."""
@@ -138,3 +134,21 @@ class Recorder:
         names = [self.names[i] for i, norm in zip(indices, row, strict=True) if not np.isfinite(norm)]
         more = f" and of {len(names) - 1} more parameters" if len(names) > 1 else ""
         return step, f"the gradient of {names[0]}{more}"
+
+
+def _plain(gradient: torch.Tensor) -> torch.Tensor:
+    """Return a dense real tensor of the same norm."""
+    gradient = gradient.detach()
+    if gradient.is_sparse:
+        gradient = gradient.coalesce().values()
+    return torch.view_as_real(gradient) if gradient.is_complex() else gradient
+
+
+def check_loss(loss: Any) -> None:
+    """Raise TypeError or ValueError unless `loss` is a scalar that can be differentiated."""
+    if not isinstance(loss, torch.Tensor):
+        raise TypeError(f"loss_fn must return a scalar tensor; got {type(loss).__name__}")
+    if loss.ndim:
+        raise ValueError(f"loss_fn must return a scalar tensor; got shape {tuple(loss.shape)}")
+    if not loss.requires_grad:
+        raise ValueError(UNRELATED)

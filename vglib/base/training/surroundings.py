@@ -1,4 +1,4 @@
-"""What surrounds a run and is put back after it: random state, cuDNN's choice of algorithm, Ctrl-C, modes."""
+"""What surrounds a run and is put back after it: random state, cuDNN's choice of algorithms, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["Interrupt", "between_steps", "evaluating", "get_random", "seeded", "set_random"]
+__all__ = ["Interrupt", "between_steps", "get_random", "seeded", "set_random"]
 
 log = logging.getLogger("vglib")
 
@@ -51,19 +51,6 @@ def seeded(device: torch.device, seed: int) -> Iterator[None]:
         set_random(device, states)
         if device.type == "cuda":
             cudnn.deterministic, cudnn.benchmark = flags
-
-
-@contextmanager
-def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Put the model into evaluation mode, without gradients; afterwards each part is in its mode again."""
-    modes = [(part, part.training) for part in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
 
 
 class Interrupt:

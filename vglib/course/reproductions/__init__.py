@@ -12,7 +12,7 @@ from typing import Any
 __all__ = ["NAMES", "Reproduction", "find"]
 
 # Found by name only when asked for: a chapter that shows one result does not hang on the code of all.
-NAMES: tuple[str, ...] = ("recall", "adding", "pixels")
+NAMES: tuple[str, ...] = ("adding", "initialization", "pixels", "recall", "truncated_recall", "truncation")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Reproduction:
     summary : str
         One line for the list.
     run : callable (settings, seed) -> dict
-        Pure; returns JSON values or NumPy arrays, all finite. Store None where a number does not exist.
+        A pure function of a module, so that other processes find it; returns JSON values or NumPy arrays, all
+        finite. Store None where a number does not exist.
     settings : sequence of dict
         All that `run` depends on besides the seed, sizes and numbers of updates included.
     seeds : sequence of int
