@@ -4,7 +4,7 @@ The explicit mathematics runs on NumPy, PyTorch (CPU and GPU) and any other arra
 Python array API standard. Importing `vglib` loads NumPy and nothing heavier.
 """
 
-from . import bptt, clipping, initialization, jacobians, truncation
+from . import bptt, clipping, initialization, irnn, jacobians, truncation
 from .base.errors import NonFiniteError
 from .base.rnn import RNN
 from .version import __version__
@@ -16,6 +16,7 @@ __all__ = [
     "bptt",
     "clipping",
     "initialization",
+    "irnn",
     "jacobians",
     "truncation",
 ]

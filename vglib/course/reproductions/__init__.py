@@ -13,9 +13,11 @@ __all__ = ["NAMES", "Reproduction", "find"]
 
 # Found by name only when asked for: a chapter that shows one result does not hang on the code of all.
 NAMES: tuple[str, ...] = (
+    "adding",
     "clipping",
     "copying",
     "initialization",
+    "pixels",
     "recall",
     "truncated_recall",
     "truncation",
