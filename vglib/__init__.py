@@ -4,7 +4,7 @@ The explicit mathematics runs on NumPy, PyTorch (CPU and GPU) and any other arra
 Python array API standard. Importing `vglib` loads NumPy and nothing heavier.
 """
 
-from . import bptt, clipping, initialization, irnn, jacobians, truncation
+from . import bptt, clipping, initialization, irnn, jacobians, orthogonality, truncation
 from .base.errors import NonFiniteError
 from .base.rnn import RNN
 from .version import __version__
@@ -18,5 +18,6 @@ __all__ = [
     "initialization",
     "irnn",
     "jacobians",
+    "orthogonality",
     "truncation",
 ]
