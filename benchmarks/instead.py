@@ -11,9 +11,19 @@ import numpy as np
 from vglib import jacobians
 from vglib.base.arrays import device_of, to_numpy
 
-from .problem import LONG, SHORT, Contender, Problem
+from .problem import LONG, SHORT, Contender, Problem, clipped, unclipped
 
-__all__ = ["by_hand", "cell_loop", "fused", "jacrev", "jacrev_by_step", "jacrev_chunked", "product_of_steps"]
+__all__ = [
+    "by_hand",
+    "cell_loop",
+    "clip_long",
+    "clip_short",
+    "fused",
+    "jacrev",
+    "jacrev_by_step",
+    "jacrev_chunked",
+    "product_of_steps",
+]
 
 CHUNK = 32
 """Steps of sequences that `vmap` takes at once, when told to: the fastest of 32 … 1024 on two CPU cores."""
@@ -154,3 +164,17 @@ def product_of_steps(backend: str, device: str) -> Contender:
         return {"log-norms": np.where(usable, logs, np.nan)}
 
     return Contender(call, evidence)
+
+
+def clip_long(backend: str, device: str) -> Contender:
+    """`torch.nn.utils.clip_grad_norm_`, of gradients that are too long."""
+    from torch.nn.utils import clip_grad_norm_
+
+    return clipped(clip_grad_norm_, device)
+
+
+def clip_short(backend: str, device: str) -> Contender:
+    """Look at gradients that are short enough, with the same."""
+    from torch.nn.utils import clip_grad_norm_
+
+    return unclipped(clip_grad_norm_, device)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from vglib import bptt, jacobians
+from vglib import bptt, clipping, jacobians
 from vglib.base.arrays import to_numpy
 
-from .problem import LONG, SHORT, Contender, Problem
+from .problem import LONG, SHORT, Contender, Problem, clipped, unclipped
 
-__all__ = ["gradients", "log_norms", "steps", "stream"]
+__all__ = ["clip_long", "clip_short", "gradients", "log_norms", "steps", "stream"]
 
 
 def steps(backend: str, device: str) -> Contender:
@@ -64,3 +64,13 @@ def log_norms(backend: str, device: str) -> Contender:
     return Contender(
         lambda: jacobians.log_norms(trace), lambda: {"log-norms": to_numpy(jacobians.log_norms(trace))}
     )
+
+
+def clip_long(backend: str, device: str) -> Contender:
+    """Clipping by norm in place, of gradients that are too long."""
+    return clipped(clipping.by_norm_, device)
+
+
+def clip_short(backend: str, device: str) -> Contender:
+    """Look at gradients that are short enough, with the same."""
+    return unclipped(clipping.by_norm_, device)

@@ -12,7 +12,7 @@ from vglib import RNN, bptt
 from vglib.base.arrays import convert, random_stream, resolve_namespace
 from vglib.base.trace import Trace
 
-__all__ = ["LONG", "LONGEST", "SHORT", "Contender", "Problem", "Sizes"]
+__all__ = ["LONG", "LONGEST", "SHORT", "Contender", "Problem", "Sizes", "clipped", "unclipped"]
 
 
 @dataclass(frozen=True)
@@ -81,3 +81,49 @@ class Problem:
     def trace(self) -> Trace:
         """Return our forward pass."""
         return bptt.unroll(self.cell, self.x)
+
+
+MATRICES, SIDE = 50, 256
+SHRINK = 0.999
+"""Each call clips once more, to this share of the length that the last one left."""
+
+Clip = Callable[[list, float], Any]
+
+
+def _gradients(device: str) -> tuple[list, float]:
+    """Return parameters that have gradients, and the length of all together."""
+    import torch
+
+    draw = random_stream(0, "benchmarks.clipping")
+    parameters = [torch.nn.Parameter(torch.zeros(SIDE, SIDE, device=device)) for _ in range(MATRICES)]
+    for parameter in parameters:
+        parameter.grad = convert(
+            draw.standard_normal((SIDE, SIDE)), resolve_namespace(torch), "float32", device
+        )
+    return parameters, float(torch.nn.utils.get_total_norm([p.grad.double() for p in parameters]))
+
+
+def clipped(clip: Clip, device: str) -> Contender:
+    """Gradients that are too long, in every call."""
+    parameters, length = _gradients(device)
+    state = {"limit": length}
+
+    def call() -> Any:
+        state["limit"] *= SHRINK
+        return clip(parameters, state["limit"])
+
+    return Contender(call, lambda: _evidence(call(), parameters))
+
+
+def unclipped(clip: Clip, device: str) -> Contender:
+    """Gradients that are short enough."""
+    parameters, length = _gradients(device)
+
+    def call() -> Any:
+        return clip(parameters, 2 * length)
+
+    return Contender(call, lambda: _evidence(call(), parameters))
+
+
+def _evidence(norm: Any, parameters: list) -> dict[str, np.ndarray]:
+    return {"norm": norm.cpu().numpy(), "gradient": parameters[-1].grad.cpu().numpy()}

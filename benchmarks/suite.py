@@ -1,7 +1,8 @@
 """What is compared, and what must hold.
 
 A ratio says how many times longer the other way takes. Targets are for the CPU, T = 100, B = 32, D = 32,
-H = 128, float32, NumPy on our side and PyTorch on the other; rows without a target are for information.
+H = 128, float32, NumPy on our side and PyTorch on the other; for clipping, 50 gradients of 256 × 256
+and PyTorch on both sides. Rows without a target are for information.
 """
 
 from __future__ import annotations
@@ -135,6 +136,14 @@ RACES = (
             "product of steps": ("instead:product_of_steps", "numpy"),
         },
         (("log_norms", "product of steps", f"log_norms, T={LONG.steps} / product of stored steps", None),),
+    ),
+    Race(
+        {"by_norm_": ("ours:clip_long", "torch"), "clip_grad_norm_": ("instead:clip_long", "torch")},
+        (("by_norm_", "clip_grad_norm_", "clipping long gradients / torch clip_grad_norm_", 1.0),),
+    ),
+    Race(
+        {"by_norm_": ("ours:clip_short", "torch"), "clip_grad_norm_": ("instead:clip_short", "torch")},
+        (("by_norm_", "clip_grad_norm_", "clipping short gradients / torch clip_grad_norm_", 1.0),),
     ),
 )
 

@@ -4,9 +4,20 @@ The explicit mathematics runs on NumPy, PyTorch (CPU and GPU) and any other arra
 Python array API standard. Importing `vglib` loads NumPy and nothing heavier.
 """
 
-from . import bptt, irnn, jacobians, truncation
+from . import bptt, clipping, initialization, irnn, jacobians, orthogonality, truncation
 from .base.errors import NonFiniteError
 from .base.rnn import RNN
 from .version import __version__
 
-__all__ = ["RNN", "NonFiniteError", "__version__", "bptt", "irnn", "jacobians", "truncation"]
+__all__ = [
+    "RNN",
+    "NonFiniteError",
+    "__version__",
+    "bptt",
+    "clipping",
+    "initialization",
+    "irnn",
+    "jacobians",
+    "orthogonality",
+    "truncation",
+]

@@ -12,7 +12,16 @@ from typing import Any
 __all__ = ["NAMES", "Reproduction", "find"]
 
 # Found by name only when asked for: a chapter that shows one result does not hang on the code of all.
-NAMES: tuple[str, ...] = ("adding", "initialization", "pixels", "recall", "truncated_recall", "truncation")
+NAMES: tuple[str, ...] = (
+    "adding",
+    "clipping",
+    "copying",
+    "initialization",
+    "pixels",
+    "recall",
+    "truncated_recall",
+    "truncation",
+)
 
 
 @dataclass(frozen=True)

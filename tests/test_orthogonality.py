@@ -1,0 +1,603 @@
+"""Orthogonal matrices against mpmath, closed forms, autograd and PyTorch's own machinery."""
+
+import math
+import subprocess
+import sys
+
+import mpmath
+import numpy as np
+import pytest
+
+from vglib import RNN, NonFiniteError, bptt, jacobians, orthogonality
+
+MAPS = ("exponential", "cayley", "householder")
+TIGHT = {"float64": 1e-13, "float32": 2e-6}
+
+
+def draw(*shape, seed=0, scale=1.0):
+    return scale * np.random.default_rng([seed, *shape]).normal(size=shape)
+
+
+def skewed(n, scale=1.0, seed=0):
+    X = draw(n, n, seed=seed, scale=scale)
+    return np.tril(X, -1) - np.tril(X, -1).T
+
+
+def away(W):
+    """The largest |σ² − 1|, in NumPy and float64."""
+    W = np.asarray(W, dtype=float)
+    W = W if W.shape[-2] >= W.shape[-1] else np.swapaxes(W, -1, -2)
+    return np.max(np.abs(np.linalg.svd(W, compute_uv=False) ** 2 - 1))
+
+
+def exact_exponential(A):
+    with mpmath.workdps(60):
+        return np.array(mpmath.expm(mpmath.matrix(A.tolist())).tolist(), dtype=float)
+
+
+# -- starts -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "gates"), [((5, 5), 1), ((20, 5), 4), ((15, 5), 3), ((7, 3), 1), ((3, 7), 1), ((1, 1), 1)]
+)
+def test_every_gates_block_has_its_singular_values_at_the_gain(backend, dtype, shape, gates):
+    W = orthogonality.orthogonal(shape, 1.5, gates, 3, backend.xp, backend.device, dtype)
+    backend.check(W, orthogonality.orthogonal(shape, 1.5, gates, 3), dtype)  # the same numbers everywhere
+    blocks = backend.numpy(W).reshape(gates, -1, shape[1])
+    sigma = np.linalg.svd(blocks, compute_uv=False)
+    assert np.max(np.abs(sigma - 1.5)) < TIGHT[dtype]
+    assert away(blocks / 1.5) < TIGHT[dtype]
+    assert orthogonality.defect(W / 1.5, gates) == pytest.approx(away(blocks / 1.5), abs=TIGHT[dtype])
+
+
+def test_a_start_belongs_to_its_seed():
+    first = orthogonality.orthogonal((4, 4), seed=1)
+    np.random.default_rng().normal()
+    np.testing.assert_array_equal(orthogonality.orthogonal((4, 4), seed=1), first)
+    assert np.max(np.abs(orthogonality.orthogonal((4, 4), seed=2) - first)) > 0.1
+    stacked = orthogonality.orthogonal((12, 4), gates=3).reshape(3, 4, 4)
+    assert np.max(np.abs(stacked[0] - stacked[1])) > 0.1
+
+
+def test_all_orthogonal_matrices_are_equally_likely():
+    # Haar: first moments 0, second 1/n, half of the determinants −1, and tr W of variance 1.
+    n, draws = 3, 4000
+    W = np.stack([orthogonality.orthogonal((n, n), seed=seed) for seed in range(draws)])
+    error = 5 / math.sqrt(draws)
+    assert np.max(np.abs(W.mean(axis=0))) < error
+    assert np.max(np.abs((W**2).mean(axis=0) - 1 / n)) < error
+    assert abs(np.linalg.det(W).mean()) < error
+    traces = np.trace(W, axis1=1, axis2=2)
+    assert abs(traces.var() - 1) < 2 * error
+    # QR as it comes, without its signs, is not: its first diagonal entry is never positive.
+    raw = np.linalg.qr(np.random.default_rng(0).normal(size=(200, n, n)))[0]
+    assert np.all(raw[:, 0, 0] <= 0) or np.all(raw[:, 0, 0] >= 0) or abs(raw[:, 0, 0].mean()) > error
+
+
+# -- maps -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [1e-8, 0.1, 1.0, 30.0])
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_exponential_equals_mpmath(backend, dtype, n, scale):
+    A = backend.array(skewed(n, scale), dtype)
+    W = orthogonality.exponential(A)
+    # A's own rounding counts as many times as the angle goes round.
+    backend.check(W, exact_exponential(backend.numpy(A)), dtype, scale=10 * max(1.0, scale))
+    assert away(backend.numpy(W)) < TIGHT[dtype]
+
+
+def test_exponential_of_a_plane_is_a_rotation_however_often_it_goes_round(backend):
+    for angle in (0.3, math.pi, 7.0, 1e4):
+        W = orthogonality.exponential(backend.array([[0.0, -angle], [angle, 0.0]]))
+        expected = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+        backend.check(W, expected, scale=10 * max(1.0, angle))
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
+def test_cayley_is_the_textbook_formula(backend, dtype, n, scale):
+    plain = backend.numpy(backend.array(skewed(n, scale), dtype))
+    W = orthogonality.cayley(backend.array(plain, dtype))
+    expected = (np.eye(n) + plain / 2) @ np.linalg.inv(np.eye(n) - plain / 2)
+    backend.check(W, expected, dtype, scale=10 * max(1.0, scale))
+    assert away(backend.numpy(W)) < TIGHT[dtype]
+
+
+def test_cayley_turns_a_plane_by_twice_the_arc_tangent_of_half(backend):
+    for a in (0.1, 2.0, 1e6):
+        W = orthogonality.cayley(backend.array([[0.0, -a], [a, 0.0]]))
+        angle = 2 * math.atan(a / 2)
+        backend.check(W, [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], scale=10)
+        assert angle < math.pi  # the eigenvalue −1 is not reached
+
+
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (2, 2), (5, 1), (5, 3), (5, 5), (5, 8)])
+def test_householder_is_the_product_of_its_reflections(backend, dtype, n, k):
+    plain = draw(n, k) * 10.0 ** np.arange(k)  # lengths do nothing
+    V = backend.array(plain, dtype)
+    expected = np.eye(n)
+    for v in backend.numpy(V).T:
+        expected = expected @ (np.eye(n) - 2 * np.outer(v, v) / (v @ v))
+    W = orthogonality.householder(V)
+    backend.check(W, expected, dtype, scale=10)
+    assert np.linalg.det(backend.numpy(W)) == pytest.approx((-1) ** k, abs=1e-5)
+    assert away(backend.numpy(W)) < TIGHT[dtype]
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_maps_take_stacks(backend, name):
+    plain = np.stack(
+        [skewed(4, seed=seed) + (np.eye(4) if name == "householder" else 0) for seed in range(6)]
+    )
+    call = getattr(orthogonality, name)
+    whole = call(backend.array(plain.reshape(2, 3, 4, 4)))
+    one_by_one = np.stack([backend.numpy(call(backend.array(one))) for one in plain])
+    backend.check(whole, one_by_one.reshape(2, 3, 4, 4))
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_large_float32_matrices_stay_orthogonal(backend, name):
+    n = 32 if backend.name == "array-api-strict" else 100
+    A = skewed(n) if name != "householder" else draw(n, n)
+    W = getattr(orthogonality, name)(backend.array(A, "float32"))
+    assert away(backend.numpy(W)) < 1e-6
+
+
+@pytest.mark.parametrize("name", [*MAPS, "skew"])
+def test_autograd_goes_through_the_maps(torch, name):
+    def function(X):
+        if name == "skew":
+            return orthogonality.skew(X)
+        return getattr(orthogonality, name)(X if name == "householder" else orthogonality.skew(X))
+
+    for scale in (0.3, 3.0):
+        X = torch.tensor(draw(4, 4, scale=scale), requires_grad=True)
+        assert torch.autograd.gradcheck(function, (X,))
+    if name == "exponential":
+        A = orthogonality.skew(X)
+        mine, theirs = (
+            torch.autograd.grad(f(A)[0].sum(), X, retain_graph=True)[0]
+            for f in (orthogonality.exponential, torch.matrix_exp)
+        )
+        torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_computed_in_float32(torch, name, dtype):
+    half = getattr(torch, dtype)
+    V = torch.tensor(skewed(5) + (np.eye(5) if name == "householder" else 0)).to(half)
+    W = getattr(orthogonality, name)(V)
+    assert W.dtype == half
+    wide = getattr(orthogonality, name)(V.float())
+    assert torch.equal(W, wide.to(half))
+
+
+def test_skew_has_so_many_free_numbers(backend, dtype):
+    X = draw(4, 4)
+    A = orthogonality.skew(backend.array(X, dtype))
+    backend.check(A, np.tril(X, -1) - np.tril(X, -1).T, dtype)
+    backend.check(orthogonality.skew(backend.array(np.triu(X), dtype)), np.zeros((4, 4)), dtype, scale=1)
+
+
+# -- and back ---------------------------------------------------------------------------------------------
+
+
+def rotation(n, seed):
+    W = orthogonality.orthogonal((n, n), seed=seed)
+    W[:, 0] *= np.linalg.det(W)
+    return W
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 6])
+@pytest.mark.parametrize("pair", [("logarithm", "exponential"), ("inverse_cayley", "cayley")])
+def test_inverses_of_rotations(backend, dtype, n, pair):
+    back, forth = (getattr(orthogonality, name) for name in pair)
+    for seed in range(3):
+        W = backend.array(rotation(n, seed), dtype)
+        A = back(W)
+        assert np.array_equal(backend.numpy(A), -backend.numpy(A).T)
+        backend.check(forth(A), backend.numpy(W), dtype, scale=100)
+    small = backend.array(skewed(n, 0.3), dtype)
+    backend.check(back(forth(small)), backend.numpy(small), dtype, scale=10)
+
+
+def test_logarithm_gives_the_angles(backend):
+    angles = np.array([0.01, 1.0, 3.1])
+    A = np.zeros((6, 6))
+    for i, angle in enumerate(angles):
+        A[2 * i + 1, 2 * i], A[2 * i, 2 * i + 1] = angle, -angle
+    Q = orthogonality.orthogonal((6, 6), seed=4)
+    W = Q @ exact_exponential(A) @ Q.T
+    backend.check(orthogonality.logarithm(backend.array(W)), Q @ A @ Q.T, scale=100)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8])
+def test_every_orthogonal_matrix_is_a_product_of_reflections(backend, dtype, n):
+    for seed in range(4):  # both determinants
+        W = backend.array(orthogonality.orthogonal((n, n), seed=seed), dtype)
+        V, signs = orthogonality.reflections(W)
+        assert np.array_equal(np.abs(backend.numpy(signs)), np.ones(n))
+        plain = backend.numpy(V)
+        assert np.max(np.abs(plain)) < 1 + 1e-5
+        assert np.max(np.abs(np.triu(plain) - np.eye(n))) < TIGHT[dtype]
+        backend.check(orthogonality.householder(V) * signs, backend.numpy(W), dtype, scale=10)
+    eye = np.eye(n)
+    V, signs = orthogonality.reflections(backend.array(eye, dtype))
+    backend.check(orthogonality.householder(V) * signs, eye, dtype)
+
+
+# -- what it is for ---------------------------------------------------------------------------------------
+
+
+def test_modulus_one_is_not_enough(backend):
+    shear = backend.array([[1.0, 1.0], [0.0, 1.0]])
+    golden = (1 + math.sqrt(5)) / 2
+    assert orthogonality.defect(shear) == pytest.approx(golden**2 - 1)
+    assert orthogonality.defect(backend.array([[0.0, -1.0], [1.0, 0.0]])) == 0
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_linear_networks_are_isometric_for_a_thousand_steps(backend, name):
+    V = skewed(6) + (np.eye(6) if name == "householder" else 0)
+    W = getattr(orthogonality, name)(backend.array(V))
+    cell = backend.cell(1, 6, activation="linear").replace(weight_hh=W)
+    T = backend.length(1000)
+    trace = bptt.unroll(cell, backend.array(np.zeros((T, 1, 1))))
+    assert np.max(np.abs(backend.numpy(jacobians.log_singular_values(trace)))) < 1e-10
+    assert np.max(np.abs(backend.numpy(jacobians.log_norms(trace, ord=2)))) < 1e-10
+
+
+# -- PyTorch ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def module(torch):
+    """Function that makes a recurrent module without touching the global random state."""
+
+    def make(kind="LSTM", inputs=3, hidden=6, seed=0, **options):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return getattr(torch.nn, kind)(inputs, hidden, **options)
+
+    return make
+
+
+GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
+
+
+def blocks_of(weight, gates):
+    return weight.detach().numpy().reshape(gates, -1, weight.shape[1])
+
+
+@pytest.mark.parametrize("kind", [*GATES, "RNNCell", "LSTMCell", "GRUCell"])
+def test_torchs_own_start_makes_the_stack_orthonormal_and_ours_each_gate(torch, module, kind):
+    net, gates = module(kind), GATES[kind.removesuffix("Cell")]
+    name = "weight_hh" if kind.endswith("Cell") else "weight_hh_l0"
+    weight = getattr(net, name)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        torch.nn.init.orthogonal_(weight)
+    assert away(weight.detach()) < 1e-5
+    if gates > 1:
+        assert away(blocks_of(weight, gates)) > 0.5  # the trap
+        assert orthogonality.defect(weight.detach(), gates) > 0.5
+    assert orthogonality.initialize_(net, gain=2.0) == (name,)
+    assert away(blocks_of(weight, gates) / 2) < 2e-6
+
+
+def test_torchs_own_parametrisation_has_the_same_trap(torch, module):
+    net = module("LSTM")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        torch.nn.utils.parametrizations.orthogonal(net, "weight_hh_l0")
+    assert away(net.weight_hh_l0.detach()) < 1e-5
+    assert away(blocks_of(net.weight_hh_l0, 4)) > 0.5
+
+
+def test_initialize_reaches_every_layer_direction_and_part(torch, module):
+    net = torch.nn.ModuleDict(
+        {"a": module("GRU", num_layers=2, bidirectional=True), "b": module("LSTM", proj_size=2)}
+    )
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    state = torch.get_rng_state()
+    names = orthogonality.initialize_(net, seed=5)
+    assert torch.equal(torch.get_rng_state(), state)
+    layers = [f"a.weight_hh_l{layer}{way}" for layer in (0, 1) for way in ("", "_reverse")]
+    assert sorted(names) == sorted([*layers, "b.weight_hh_l0"])
+    seen = []
+    for name, p in net.named_parameters():
+        if name in names:
+            assert away(blocks_of(p, 3 if name.startswith("a") else 4)) < 2e-6
+            seen.append(p.detach()[:2, :2])
+        else:
+            assert torch.equal(p, before[name])
+    assert len({tuple(s.flatten().tolist()) for s in seen}) == len(names)  # no two start alike
+    again = {name: p.detach().clone() for name, p in net.named_parameters()}
+    orthogonality.initialize_(net, seed=5)
+    assert all(torch.equal(p, again[name]) for name, p in net.named_parameters())
+
+
+def test_initialize_a_layer_of_ones_own(torch):
+    class Own(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight_hh = torch.nn.Parameter(torch.zeros(10, 5, dtype=torch.float64))
+
+    own = Own()
+    orthogonality.initialize_(own)
+    assert away(blocks_of(own.weight_hh, 2)) < 1e-13
+    orthogonality.initialize_(own, gates=1)
+    assert away(own.weight_hh.detach()) < 1e-13
+
+
+@pytest.mark.parametrize("map", MAPS)
+@pytest.mark.parametrize("kind", GATES)
+def test_parametrize_keeps_the_start_and_the_forward_pass(torch, module, kind, map):
+    net, same = module(kind), module(kind)
+    for one in (net, same):
+        orthogonality.initialize_(one, seed=1)
+    start = net.weight_hh_l0.detach().clone()
+    assert orthogonality.parametrize_(net, map=map) is net
+    assert (net.weight_hh_l0 - start).abs().max() < 1e-6
+    x = torch.tensor(draw(7, 2, 3), dtype=torch.float32)
+    torch.testing.assert_close(net(x)[0], same(x)[0], rtol=0, atol=1e-5)
+    # The gradient of the free numbers is the weight's, pulled back through the map.
+    weight = same.weight_hh_l0
+    (g,) = torch.autograd.grad(same(x)[0].square().sum(), weight)
+    free = net.parametrizations.weight_hh_l0.original
+    (pulled,) = torch.autograd.grad((net.weight_hh_l0 * g).sum(), free)
+    (direct,) = torch.autograd.grad(net(x)[0].square().sum(), free)
+    assert direct.abs().max() > 1e-3
+    torch.testing.assert_close(direct, pulled, rtol=0, atol=2e-4 * float(pulled.abs().max()))
+    cell = RNN.from_torch(net) if kind == "RNN" else None
+    assert cell is None or away(cell.weight_hh) < 1e-6
+
+
+def steps(torch, net, count, rate=0.01, seed=0):
+    """Train on random sequences, as a reader would; the loss looks at every output."""
+    optimiser = torch.optim.Adam(net.parameters(), lr=rate)
+    rng = np.random.default_rng(seed)
+    x = torch.tensor(rng.normal(size=(count, 3, 2, 3)), dtype=torch.float32)
+    y = torch.tensor(rng.normal(size=(count, 3, 2, 6)), dtype=torch.float32)
+    for i in range(count):
+        h = x[i]
+        with torch.nn.utils.parametrize.cached():  # a fused layer reads its weight twice
+            for layer in net:
+                h, _ = layer(h)
+        optimiser.zero_grad()
+        (h - y[i]).square().mean().backward()
+        optimiser.step()
+
+
+@pytest.mark.parametrize("map", MAPS)
+def test_float32_stays_orthogonal_over_a_thousand_steps_of_adam(torch, module, map):
+    net = torch.nn.ModuleList(module(kind, 3 if kind == "RNN" else 6, seed=i) for i, kind in enumerate(GATES))
+    orthogonality.initialize_(net)
+    starts = [layer.weight_hh_l0.detach().clone() for layer in net]
+    for layer in net:
+        orthogonality.parametrize_(layer, map=map)
+    steps(torch, net, 1000)
+    for layer, start, gates in zip(net, starts, GATES.values(), strict=True):
+        weight = layer.weight_hh_l0.detach()
+        assert away(blocks_of(weight.double(), gates)) < 1e-6
+        assert (weight - start).norm() > 0.5  # and it has moved
+        signs = np.linalg.det(blocks_of(weight.double(), gates))
+        np.testing.assert_allclose(signs, np.linalg.det(blocks_of(start.double(), gates)), atol=1e-5)
+
+
+@pytest.mark.parametrize("map", MAPS)
+def test_state_dict_assignment_and_removal(torch, module, map):
+    net = torch.nn.ModuleList([module("GRU")])
+    orthogonality.initialize_(net)
+    orthogonality.parametrize_(net[0], map=map)
+    steps(torch, net, 5)
+    trained = net[0].weight_hh_l0.detach().clone()
+    other = torch.nn.ModuleList([module("GRU", seed=9)])
+    orthogonality.initialize_(other, seed=9)
+    orthogonality.parametrize_(other[0], map=map)
+    other.load_state_dict(net.state_dict())
+    assert torch.equal(other[0].weight_hh_l0, trained)
+    steps(torch, net, 3, seed=1)
+    steps(torch, other, 3, seed=1)
+    assert torch.equal(other[0].weight_hh_l0, net[0].weight_hh_l0)  # and training goes on alike
+    new = torch.tensor(orthogonality.orthogonal((18, 6), gates=3, seed=8, dtype="float32"))
+    net[0].weight_hh_l0 = new
+    assert (net[0].weight_hh_l0 - new).abs().max() < 1e-6
+    x = torch.zeros(4, 1, 3)
+    out = net[0](x)[0].detach()
+    torch.nn.utils.parametrize.remove_parametrizations(net[0], "weight_hh_l0")
+    assert dict(net[0].named_parameters()).keys() == dict(module("GRU").named_parameters()).keys()
+    torch.testing.assert_close(net[0](x)[0].detach(), out, rtol=0, atol=1e-6)
+    assert away(blocks_of(net[0].weight_hh_l0, 3)) < 2e-6
+
+
+def test_other_starts_become_the_nearest_orthogonal_matrix(torch, module):
+    net = module("LSTM")
+    start = net.weight_hh_l0.detach().clone().double()
+    orthogonality.parametrize_(net)
+    for block, got in zip(start.view(4, 6, 6), net.weight_hh_l0.detach().view(4, 6, 6), strict=True):
+        u, _, vh = torch.linalg.svd(block)
+        assert (got - u @ vh).abs().max() < 1e-5
+
+
+def test_layers_directions_autocast_and_cached(torch, module):
+    net = module("GRU", num_layers=2, bidirectional=True)
+    orthogonality.initialize_(net)
+    for name in [name for name, _ in net.named_parameters() if name.startswith("weight_hh")]:
+        orthogonality.parametrize_(net, name, map="cayley")
+    x = torch.zeros(3, 1, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        weight = net.weight_hh_l1_reverse
+    assert weight.dtype == torch.float32
+    assert away(blocks_of(weight, 3)) < 2e-6
+    with torch.nn.utils.parametrize.cached():
+        assert net.weight_hh_l0 is net.weight_hh_l0
+        net(x)[0].sum().backward()
+    assert "map='cayley', gates=3" in repr(net)
+
+
+# -- bad input --------------------------------------------------------------------------------------------
+
+SKEW, TURN = skewed(3), orthogonality.orthogonal((3, 3))
+SQUARE = {"skew": SKEW, "exponential": SKEW, "cayley": SKEW}
+BACK = {"logarithm": rotation(3, 0), "inverse_cayley": rotation(3, 0), "reflections": TURN}
+
+
+@pytest.mark.parametrize(
+    ("name", "good"), [*SQUARE.items(), *BACK.items(), ("householder", TURN), ("defect", TURN)]
+)
+def test_arrays_that_do_not_fit(name, good):
+    call = getattr(orthogonality, name)
+    letter = {"skew": "X", "householder": "V"}.get(name, "A" if name in SQUARE else "W")
+    call(good)
+    with pytest.raises(TypeError, match=f"{letter} must be an array .*; got list"):
+        call(good.tolist())
+    with pytest.raises(TypeError, match=f"{letter}'s dtype must be one of float32, float64; got int64"):
+        call(np.eye(3, dtype="int64"))
+    with pytest.raises(TypeError, match=f"{letter}'s dtype must be .*; got complex128"):
+        call(good + 0j)
+    with pytest.raises(ValueError, match=rf"{letter} must have shape \(…, rows, columns\); got \(3,\)"):
+        call(good[0])
+    with pytest.raises(ValueError, match=rf"{letter} must have no empty axis; got shape \(0, 3\)"):
+        call(good[:0])
+    if name not in ("householder", "defect"):
+        with pytest.raises(ValueError, match=rf"{letter} must be square, .*; got shape \(2, 3\)"):
+            call(good[:2])
+    bad = good.copy()
+    bad[1, 2] = np.nan
+    if name == "defect":
+        assert math.isnan(call(bad))
+    elif name != "skew":
+        with pytest.raises(NonFiniteError, match=f"^{letter} is not finite"):
+            call(bad)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: orthogonality.exponential(np.eye(2)),
+            ValueError,
+            "A must be skew-symmetric, .*of size 2.*skew",
+        ),
+        (lambda: orthogonality.cayley(np.ones((2, 2))), ValueError, "A must be skew-symmetric, "),
+        (
+            lambda: orthogonality.householder(np.eye(3)[:, :2] * [1, 0]),
+            ValueError,
+            "V must have no column that is 0",
+        ),
+        (
+            lambda: orthogonality.logarithm(2 * np.eye(2)),
+            ValueError,
+            "W must be orthogonal, .* is 3, more than",
+        ),
+        (
+            lambda: orthogonality.logarithm(np.diag([1.0, -1.0])),
+            ValueError,
+            "W must not have the eigenvalue −1",
+        ),
+        (lambda: orthogonality.inverse_cayley(-np.eye(2)), ValueError, "W must not have the eigenvalue −1"),
+        (lambda: orthogonality.reflections(np.ones((2, 2))), ValueError, "W must be orthogonal"),
+        (
+            lambda: orthogonality.defect(np.ones((4, 2)), 3),
+            ValueError,
+            "gates=3 does not divide the 4 rows of W",
+        ),
+        (lambda: orthogonality.defect(np.ones((4, 2)), 0), ValueError, "gates must be at least 1; got 0"),
+        (lambda: orthogonality.orthogonal(3), ValueError, r"shape must be \(rows, columns\); got 3"),
+        (lambda: orthogonality.orthogonal((3, 0)), ValueError, "shape must be at least 1; got 0"),
+        (lambda: orthogonality.orthogonal((3, 1.5)), TypeError, "shape must be an integer; got 1.5"),
+        (
+            lambda: orthogonality.orthogonal((4, 2), gates=3),
+            ValueError,
+            "gates=3 does not divide the 4 rows of shape",
+        ),
+        (lambda: orthogonality.orthogonal((2, 2), gain="2"), TypeError, "gain must be a number; got '2'"),
+        (lambda: orthogonality.orthogonal((2, 2), gain=math.nan), ValueError, "gain must be finite; got nan"),
+        (lambda: orthogonality.orthogonal((2, 2), seed=-1), ValueError, "seed must be at least 0; got -1"),
+        (
+            lambda: orthogonality.orthogonal((2, 2), dtype="int32"),
+            TypeError,
+            "dtype must be one of .*; got int32",
+        ),
+        (lambda: orthogonality.orthogonal((2, 2), xp=3), TypeError, "xp must be an array module"),
+    ],
+)
+def test_values_that_do_not_fit(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_modules_that_do_not_fit(torch, module):
+    init, keep = orthogonality.initialize_, orthogonality.parametrize_
+    lstm, linear = module("LSTM"), torch.nn.Linear(3, 3)
+    done = keep(module("RNN"))
+    broken = module("RNN")
+    broken.weight_hh_l0.data[0, 0] = math.inf
+    cases = [
+        (lambda: init(np.eye(2)), TypeError, "module must be a torch.nn.Module; got ndarray"),
+        (lambda: keep(None), TypeError, "module must be a torch.nn.Module; got NoneType"),
+        (lambda: init(linear), ValueError, "module must have a recurrent weight.*; Linear has none"),
+        (lambda: init(lstm, gates=5), ValueError, "gates=5 does not divide the 24 rows of weight_hh_l0"),
+        (lambda: init(lstm, gates=1.0), TypeError, "gates must be an integer; got 1.0"),
+        (lambda: init(lstm, seed=None), TypeError, "seed must be an integer; got None"),
+        (lambda: init(lstm, gain=math.inf), ValueError, "gain must be finite; got inf"),
+        (lambda: init(done), ValueError, "weight_hh_l0 is parametrised already; initialise it before"),
+        (lambda: keep(done), ValueError, "'weight_hh_l0' is parametrised already; .*remove_parametrizations"),
+        (
+            lambda: keep(lstm, "weight_hh"),
+            ValueError,
+            "name must be one of the module's own weights, weight_ih_l0",
+        ),
+        (lambda: keep(lstm, 3), TypeError, "name must be the name of a weight; got 3"),
+        (lambda: keep(lstm, map="expm"), ValueError, "map must be one of 'exponential', .*; got 'expm'"),
+        (
+            lambda: keep(lstm, "weight_ih_l0"),
+            ValueError,
+            r"must have shape \(G·H, H\) with G=4.*; got \(24, 3\)",
+        ),
+        (
+            lambda: keep(lstm, "bias_ih_l0"),
+            ValueError,
+            r"bias_ih_l0 must be a matrix \(G·H, H\); got shape \(24,\)",
+        ),
+        (lambda: keep(lstm, gates=2), ValueError, r"must have shape \(G·H, H\) with G=2"),
+        (lambda: keep(module("LSTM", proj_size=2)), ValueError, r"square for each gate; got \(24, 2\)"),
+        (lambda: keep(broken), NonFiniteError, "weight_hh_l0 is not finite"),
+    ]
+    for call, error, message in cases:
+        with pytest.raises(error, match=message):
+            call()
+    assert isinstance(broken.weight_hh_l0, torch.nn.Parameter)  # a refusal leaves the module as it was
+    both = torch.nn.ModuleList([module("LSTM"), module("GRU")])
+    before = both[0].weight_hh_l0.detach().clone()
+    with pytest.raises(ValueError, match="gates=4 does not divide the 18 rows"):
+        init(both, gates=4)
+    assert torch.equal(both[0].weight_hh_l0, before)
+
+
+def test_numbers_that_are_not_finite_reach_the_forward_pass_as_such(torch, module):
+    net = orthogonality.parametrize_(module("RNN"))
+    with torch.no_grad():
+        net.parametrizations.weight_hh_l0.original[1, 0] = math.nan
+    assert bool(net.weight_hh_l0.isnan().any())
+
+
+def test_the_mathematics_needs_no_torch():
+    code = """
+import sys
+sys.modules["torch"] = None
+import numpy as np
+from vglib import orthogonality
+W = orthogonality.exponential(orthogonality.skew(np.ones((3, 3))))
+assert orthogonality.defect(W) < 1e-12
+try:
+    orthogonality.initialize_(None)
+except ImportError:
+    print("no torch")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "no torch\n", done.stderr

@@ -1,0 +1,146 @@
+r"""Recurrent weights of PyTorch modules, made orthogonal and kept so: all that needs torch.
+
+    W_g = B_g map(skew(X_g))     exponential, cayley: B the start, X = 0 there
+    W_g = householder(V_g) D_g   V_g = I + the part of X_g below its diagonal, D = diag(±1) fixed
+
+Index legend: G gates, H units; X the free numbers (G·H, H), of which each gate uses H(H−1)/2, the dimension
+of the orthogonal matrices.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn.utils import parametrize
+
+from .arrays import check_finite, convert, dtype_name, namespace, random_stream
+from .errors import choice, whole_number
+from .orthogonal_inverses import nearest, reflections
+from .orthogonal_maps import cayley_of, exponential_of, householder_of, identity_like, polished, skew_of
+
+__all__ = ["MAPS", "PerGate", "initialize", "parametrize_weight"]
+
+MAPS = ("exponential", "cayley", "householder")
+KINDS = {torch.nn.RNN: 1, torch.nn.LSTM: 4, torch.nn.GRU: 3}
+KINDS |= {torch.nn.RNNCell: 1, torch.nn.LSTMCell: 4, torch.nn.GRUCell: 3}
+
+
+class PerGate(torch.nn.Module):
+    """The parametrisation: free numbers in, a stack of G orthogonal matrices out.
+
+    Parameters
+    ----------
+    map : {'exponential', 'cayley', 'householder'}
+    gates : int
+    """
+
+    def __init__(self, map: str, gates: int) -> None:
+        super().__init__()
+        self.map, self.gates = map, gates
+        self.register_buffer("base", None)
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """Return W (G·H, H) for X (G·H, H)."""
+        xp = namespace(X)
+        # In half precision a map would leave its manifold: autocast must not touch it.
+        with torch.autocast(X.device.type, enabled=False):
+            blocks = X.unflatten(0, (self.gates, -1))
+            if self.map == "householder":
+                W = householder_of(xp, torch.tril(blocks, -1) + identity_like(xp, blocks)) * self.base
+            else:
+                make = exponential_of if self.map == "exponential" else cayley_of
+                turn = make(xp, skew_of(xp, blocks))
+                W = torch.matmul(self.base.to(turn.dtype), turn)
+            # Last, since the start is rounded too.
+            W = polished(xp, W).to(X.dtype)
+        return W.flatten(0, 1)
+
+    @torch.no_grad()
+    def right_inverse(self, W: torch.Tensor) -> torch.Tensor:
+        """Return X that gives W, if each block of W is orthogonal; otherwise the nearest such matrix."""
+        xp = namespace(W)
+        blocks = nearest(xp, W.unflatten(0, (self.gates, -1))).to(W.dtype)
+        if self.map == "householder":
+            V, signs = reflections(blocks)
+            self.base = signs[:, None, :]
+            return torch.tril(V, -1).flatten(0, 1)
+        self.base = blocks
+        return torch.zeros_like(W)
+
+    def extra_repr(self) -> str:
+        """Return what `repr` of the module shows."""
+        return f"map={self.map!r}, gates={self.gates}"
+
+
+def parametrize_weight(module: torch.nn.Module, name: str, map: str, gates: int | None) -> None:
+    """Register a `PerGate` on one weight of a module."""
+    choice("map", map, MAPS)
+    _check_module(module)
+    if not isinstance(name, str):
+        raise TypeError(f"name must be the name of a weight; got {name!r}")
+    if parametrize.is_parametrized(module, name):
+        raise ValueError(
+            f"name: {name!r} is parametrised already; undo it with "
+            "torch.nn.utils.parametrize.remove_parametrizations"
+        )
+    weights = dict(module.named_parameters(recurse=False))
+    if name not in weights:
+        raise ValueError(f"name must be one of the module's own weights, {', '.join(weights)}; got {name!r}")
+    weight = weights[name]
+    gates = _gates(module, name, weight, gates)
+    rows, columns = weight.shape
+    if rows != gates * columns:
+        raise ValueError(
+            f"{name} must have shape (G·H, H) with G={gates}, square for each gate; got {(rows, columns)}"
+        )
+    check_finite(name, weight.detach(), "refuse", first=None)
+    parametrize.register_parametrization(module, name, PerGate(map, gates))
+
+
+@torch.no_grad()
+def initialize(
+    module: torch.nn.Module, gates: int | None, gain: float, seed: int, draw: Any
+) -> tuple[str, ...]:
+    """Fill every weight_hh of a module and of its parts; return their names."""
+    _check_module(module)
+    found = []
+    for prefix, part in module.named_modules():
+        if parametrize.is_parametrized(part):
+            held = [name for name in part.parametrizations if name.startswith("weight_hh")]
+            if held:
+                raise ValueError(f"module: {held[0]} is parametrised already; initialise it before that")
+        for name, weight in part.named_parameters(recurse=False):
+            if name.startswith("weight_hh"):
+                found.append((f"{prefix}.{name}".lstrip("."), part, name, weight))
+    if not found:
+        raise ValueError(
+            f"module must have a recurrent weight, whose name begins with weight_hh; {type(module).__name__} "
+            "has none"
+        )
+    blocks = []  # all of them before any is written: a refusal leaves the module as it was
+    for full, part, name, weight in found:
+        # A stream of its own for each name: no two layers start alike.
+        stream = random_stream(seed, f"orthogonality.{full}")
+        blocks.append(draw(tuple(weight.shape), gain, _gates(part, name, weight, gates), stream))
+    for block, (*_, weight) in zip(blocks, found, strict=True):
+        weight.copy_(convert(block, namespace(weight), dtype_name(weight.dtype), weight.device))
+    return tuple(full for full, *_ in found)
+
+
+def _gates(module: torch.nn.Module, name: str, weight: torch.Tensor, gates: int | None) -> int:
+    """Return G: as given, by the kind of module, or from the shape of the weight."""
+    if weight.ndim != 2:
+        raise ValueError(f"{name} must be a matrix (G·H, H); got shape {tuple(weight.shape)}")
+    if gates is None:
+        known = [count for kind, count in KINDS.items() if isinstance(module, kind)]
+        gates = known[0] if known else max(1, weight.shape[0] // weight.shape[1])
+    gates = whole_number("gates", gates, 1)
+    if weight.shape[0] % gates:
+        raise ValueError(f"gates={gates} does not divide the {weight.shape[0]} rows of {name}")
+    return gates
+
+
+def _check_module(module: Any) -> None:
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module; got {type(module).__name__}")
