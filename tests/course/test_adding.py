@@ -27,6 +27,18 @@ def test_adding_is_a_function_of_settings_and_seed():
     store.make(tiny(), 3, first)
 
 
+def test_networks_leave_every_random_state_alone(monkeypatch):
+    from vglib.course.reproductions import copying
+
+    # What torch.manual_seed would do to each GPU there is, and nobody would undo.
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("seeds all GPUs"))
+    before = torch.get_rng_state()
+    first = last_step.make("tanh", 2, 3, 1, seed=5)
+    assert torch.equal(first.layer.weight_hh_l0, last_step.make("tanh", 2, 3, 1, seed=5).layer.weight_hh_l0)
+    copying._start({**copying.REPRODUCTION.settings[0], "hidden": 4}, seed=0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_adding_learns_and_stops():
     easy = tiny(steps=4, hidden=30, updates=3000, every=100, rate=0.003)
     result = adding.run(easy, 0)

@@ -8,6 +8,7 @@ import math
 import torch
 
 from vglib import irnn
+from vglib.base.training.surroundings import seeded
 
 __all__ = ["NETS", "Reader", "make", "message"]
 
@@ -40,8 +41,7 @@ def make(net: str, inputs: int, hidden: int, outputs: int, seed: int, scale: flo
     scale : float
         Of the identity, for 'IRNN'.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(torch.device("cpu"), seed):
         reader = Reader(torch.nn.RNN(inputs, hidden), outputs)
         layer = reader.layer
         if net == "IRNN":
