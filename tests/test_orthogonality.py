@@ -1,5 +1,6 @@
 """Orthogonal matrices against mpmath, closed forms, autograd and PyTorch's own machinery."""
 
+import copy
 import math
 import subprocess
 import sys
@@ -516,7 +517,12 @@ def test_arrays_that_do_not_fit(name, good):
             "gates=3 does not divide the 4 rows of shape",
         ),
         (lambda: orthogonality.orthogonal((2, 2), gain="2"), TypeError, "gain must be a number; got '2'"),
-        (lambda: orthogonality.orthogonal((2, 2), gain=math.nan), ValueError, "gain must be finite; got nan"),
+        (
+            lambda: orthogonality.orthogonal((2, 2), gain=math.nan),
+            ValueError,
+            "gain must be finite and at .* 0; got nan",
+        ),
+        (lambda: orthogonality.orthogonal((2, 2), gain=-1), ValueError, "gain must be .* at least 0; got -1"),
         (lambda: orthogonality.orthogonal((2, 2), seed=-1), ValueError, "seed must be at least 0; got -1"),
         (
             lambda: orthogonality.orthogonal((2, 2), dtype="int32"),
@@ -544,8 +550,8 @@ def test_modules_that_do_not_fit(torch, module):
         (lambda: init(lstm, gates=5), ValueError, "gates=5 does not divide the 24 rows of weight_hh_l0"),
         (lambda: init(lstm, gates=1.0), TypeError, "gates must be an integer; got 1.0"),
         (lambda: init(lstm, seed=None), TypeError, "seed must be an integer; got None"),
-        (lambda: init(lstm, gain=math.inf), ValueError, "gain must be finite; got inf"),
-        (lambda: init(done), ValueError, "weight_hh_l0 is parametrised already; initialise it before"),
+        (lambda: init(lstm, gain=math.inf), ValueError, "gain must be finite and at least 0; got inf"),
+        (lambda: init(done), ValueError, "weight_hh_l0 is computed by a parametrisation, .*before"),
         (lambda: keep(done), ValueError, "'weight_hh_l0' is parametrised already; .*remove_parametrizations"),
         (
             lambda: keep(lstm, "weight_hh"),
@@ -577,6 +583,61 @@ def test_modules_that_do_not_fit(torch, module):
     with pytest.raises(ValueError, match="gates=4 does not divide the 18 rows"):
         init(both, gates=4)
     assert torch.equal(both[0].weight_hh_l0, before)
+
+
+def test_weights_without_numbers_of_their_own_are_refused_before_any_is_set(torch, module):
+    def own(weight):
+        part = torch.nn.Module()
+        part.weight_hh = weight
+        return part
+
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        normed = torch.nn.utils.weight_norm(module("LSTM"), "weight_hh_l0")
+    cases = [
+        (module("GRU", device="meta"), ValueError, "weight_hh_l0 is on the device 'meta'"),
+        (own(torch.nn.UninitializedParameter()), ValueError, "weight_hh has no size yet"),
+        (normed, ValueError, "weight_hh_l0 is computed by a parametrisation"),
+        (
+            own(torch.nn.Parameter(torch.zeros(2, 2, dtype=torch.complex64))),
+            TypeError,
+            "1.weight_hh's dtype must be one of .*; got complex64",
+        ),
+    ]
+    for part, error, message in cases:
+        both = torch.nn.ModuleList([module("LSTM"), part])
+        before = both[0].weight_hh_l0.detach().clone()
+        with pytest.raises(error, match=message):
+            orthogonality.initialize_(both)
+        assert torch.equal(both[0].weight_hh_l0, before)
+    with pytest.raises(ValueError, match="weight_hh_l0 is on the device 'meta'"):
+        orthogonality.parametrize_(module("GRU", device="meta"))
+
+
+def test_a_shared_weight_is_set_once_and_stays_shared(torch, module):
+    both = torch.nn.ModuleList([module("LSTM"), module("LSTM", seed=1)])
+    both[1].weight_hh_l0 = both[0].weight_hh_l0
+    assert orthogonality.initialize_(both) == ("0.weight_hh_l0",)
+    alone = torch.nn.ModuleList([module("LSTM")])
+    orthogonality.initialize_(alone)
+    assert both[1].weight_hh_l0 is both[0].weight_hh_l0
+    assert torch.equal(both[0].weight_hh_l0, alone[0].weight_hh_l0)
+
+
+def test_a_copy_after_a_pass_without_gradients(torch, module):
+    net = module("LSTM")
+    orthogonality.parametrize_(net)
+    x = torch.ones(3, 1, 3)
+    out = net(x)[0]
+    with pytest.raises(RuntimeError, match="deepcopy"):
+        copy.deepcopy(net)
+    with torch.no_grad():
+        net(x)
+    twin = copy.deepcopy(net)
+    assert torch.equal(twin(x)[0], out)
+    with torch.no_grad():
+        twin.parametrizations.weight_hh_l0.original.add_(1.0)
+    assert torch.equal(net(x)[0], out)
+    assert not torch.equal(twin(x)[0], out)
 
 
 def test_numbers_that_are_not_finite_reach_the_forward_pass_as_such(torch, module):
