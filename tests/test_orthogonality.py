@@ -127,6 +127,30 @@ def test_householder_is_the_product_of_its_reflections(backend, dtype, n, k):
     assert away(backend.numpy(W)) < TIGHT[dtype]
 
 
+@pytest.mark.parametrize("length", [1e-300, 1e-200, 1e200, 1e300])
+def test_lengths_of_reflections_do_nothing_whatever_they_are(backend, length):
+    plain = draw(5, 3)
+    backend.check(
+        orthogonality.householder(backend.array(plain * length)),
+        backend.numpy(orthogonality.householder(backend.array(plain))),
+        scale=10,
+    )
+
+
+@pytest.mark.parametrize("scale", [1e3, 1e6, 1e30])
+def test_exponential_stays_orthogonal_however_large_the_angles(backend, dtype, scale):
+    W = orthogonality.exponential(backend.array(skewed(5, scale), dtype))
+    assert away(backend.numpy(W)) < TIGHT[dtype]
+
+
+@pytest.mark.parametrize("gap", [1e-3, 1e-8, 1e-12])
+def test_logarithm_near_a_half_turn(backend, gap):
+    angle = math.pi - gap
+    rotation = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    found = float(backend.numpy(orthogonality.logarithm(backend.array(rotation)))[1, 0])
+    assert abs(found - angle) < 4 * min(gap, 2.3e-16 / gap) + 1e-14
+
+
 @pytest.mark.parametrize("name", MAPS)
 def test_maps_take_stacks(backend, name):
     plain = np.stack(
