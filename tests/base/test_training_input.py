@@ -114,6 +114,11 @@ BAD = [
         ValueError,
         r"^device must be 'auto' or one that PyTorch has here; got 'cuda:99': ",
     ),
+    (
+        {"optimizer": lambda _: torch.optim.SGD(model_of().parameters(), lr=0.1)},
+        ValueError,
+        r"^optimizer must return one over the parameters that it is handed; this one holds none of them$",
+    ),
     ({"device": "meta"}, ValueError, r"^device must be 'auto' or one .*; got 'meta': it holds no numbers$"),
     ({"device": 0}, TypeError, r"^device must be a string or a torch\.device; got 0$"),
     ({"checkpoint": 3}, TypeError, r"^checkpoint must be a path or None; got 3$"),

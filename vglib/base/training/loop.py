@@ -102,6 +102,11 @@ class Run:
             raise TypeError(
                 f"optimizer must return a torch.optim.Optimizer; got {type(self.stepper).__name__}"
             )
+        held = {id(parameter) for group in self.stepper.param_groups for parameter in group["params"]}
+        if not any(id(parameter) in held for parameter in self.parameters):
+            raise ValueError(
+                "optimizer must return one over the parameters that it is handed; this one holds none of them"
+            )
         if isinstance(self.stepper, torch.optim.LBFGS):
             raise TypeError("optimizer: LBFGS computes the loss several times a step, which fit does not do")
         self.file = None
