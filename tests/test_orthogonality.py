@@ -582,6 +582,16 @@ def test_modules_that_do_not_fit(torch, module):
             ValueError,
             "name must be one of the module's own weights, weight_ih_l0",
         ),
+        (
+            lambda: keep(torch.nn.Sequential(module("LSTM"))),
+            ValueError,
+            r"module must be the layer that holds weight_hh_l0, such as module.get_submodule\('0'\); got Seq",
+        ),
+        (
+            lambda: keep(torch.nn.Sequential(linear)),
+            ValueError,
+            "own weights, of which there are none; got 'weight_hh_l0'",
+        ),
         (lambda: keep(lstm, 3), TypeError, "name must be the name of a weight; got 3"),
         (lambda: keep(lstm, map="expm"), ValueError, "map must be one of 'exponential', .*; got 'expm'"),
         (

@@ -105,6 +105,15 @@ def module(
     ------
     ValueError, TypeError
         As `init` and `initialize_`; a `nonlinearity` other than 'relu'.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from vglib import irnn
+    >>> layer = irnn.module(inputs=2, hidden=3)
+    >>> outputs, last = layer(torch.ones(150, 1, 2))
+    >>> torch.equal(layer.weight_hh_l0.detach(), torch.eye(3))
+    True
     """
     import torch
 
@@ -144,6 +153,14 @@ def initialize_(module: Any, scale: float = 1.0, std: float = 0.001, seed: int =
     ValueError
         tanh units, which squash what the identity keeps; weights that are parametrised, so that they cannot
         be set; weights without data, on the device 'meta'.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from vglib import irnn
+    >>> model = torch.nn.Sequential(torch.nn.RNN(2, 3, nonlinearity="relu"))
+    >>> irnn.initialize_(model[0], scale=0.9)
+    RNN(2, 3)
     """
     import torch
 

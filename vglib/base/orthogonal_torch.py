@@ -89,7 +89,14 @@ def parametrize_weight(module: torch.nn.Module, name: str, map: str, gates: int 
         )
     weights = dict(module.named_parameters(recurse=False))
     if name not in weights:
-        raise ValueError(f"name must be one of the module's own weights, {', '.join(weights)}; got {name!r}")
+        holders = [inner for inner, part in module.named_modules() if inner and name in part._parameters]
+        if holders:
+            raise ValueError(
+                f"module must be the layer that holds {name}, such as module.get_submodule({holders[0]!r}); "
+                f"got {type(module).__name__}, which contains it"
+            )
+        known = ", ".join(weights) or "of which there are none"
+        raise ValueError(f"name must be one of the module's own weights, {known}; got {name!r}")
     weight = weights[name]
     check_settable(module, name)
     gates = _gates(module, name, weight, gates)
