@@ -56,7 +56,7 @@ class Processes:
 
     def stop(self, executor: Executor, hurry: bool) -> str:
         """End its processes; those that are at work are killed if in a hurry."""
-        # One that did not get as far as running, because starting it failed, can be neither killed nor joined.
+        # One that failed to start can be neither killed nor joined.
         started = [one for one in executor.context.started if one.pid is not None]  # type: ignore[attr-defined]
         if hurry:
             for process in started:
