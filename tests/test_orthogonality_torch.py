@@ -307,6 +307,26 @@ def test_a_shared_weight_is_set_once_and_stays_shared(torch, module):
     assert torch.equal(both[0].weight_hh_l0, alone[0].weight_hh_l0)
 
 
+@pytest.mark.parametrize("map", MAPS)
+def test_transforms_of_functions_go_through(torch, module, map):
+    net = module("RNNCell")
+    orthogonality.initialize_(net)
+    orthogonality.parametrize_(net, "weight_hh", map)
+    x, h = torch.ones(2, 3), torch.ones(2, 6, requires_grad=True)
+    held = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    plain = {name: value.detach() for name, value in held.items()}
+
+    def total(parameters):
+        return torch.func.functional_call(net, parameters, (x, h.detach())).sum()
+
+    found = torch.func.grad(total)(plain)["parametrizations.weight_hh.original"]
+    expected = torch.autograd.grad(net(x, h).sum(), net.parametrizations.weight_hh.original)[0]
+    torch.testing.assert_close(found, expected)
+    jacobian = torch.func.jacrev(lambda h: torch.func.functional_call(net, plain, (x, h)))(h.detach())
+    rows = torch.autograd.functional.jacobian(lambda h: net(x, h), h)
+    torch.testing.assert_close(jacobian, rows)
+
+
 def test_a_copy_after_a_pass_without_gradients(torch, module):
     net = module("LSTM")
     orthogonality.parametrize_(net)

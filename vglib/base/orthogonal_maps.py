@@ -165,7 +165,9 @@ def skew_of(xp: ModuleType, X: Array) -> Array:
 def exponential_of(xp: ModuleType, A: Array) -> Array:
     """Return exp(A); NaN for an A that is not finite."""
     eye, wide = identity_like(xp, A), widened(xp, A)
-    size = float(to_numpy(xp.max(xp.sum(xp.abs(wide), axis=-1))))
+    largest = xp.max(xp.sum(xp.abs(wide), axis=-1))
+    # Not through NumPy, to which torch.func's tensors do not go.
+    size = float(largest.detach() if hasattr(largest, "detach") else largest)
     squarings = max(0, math.ceil(math.log2(size / PADE_REACH))) if 0 < size < math.inf else 0
     wide = wide * 2.0**-squarings
     A2 = xp.matmul(wide, wide)
