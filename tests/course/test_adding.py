@@ -1,5 +1,7 @@
 """The reproductions `adding` and `pixels`, and the nets they share: tiny runs, and the stored ones."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -89,6 +91,15 @@ def test_the_message_is_the_gradient_by_the_states(net):
     states = bptt.backprop(trace, np.zeros((7, 4, 5)), np.tile(row, (4, 1))).states
     expected = np.log10(np.sqrt((states**2).sum(axis=(1, 2))))
     np.testing.assert_allclose(logs, expected - expected[-1], atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e4])
+def test_the_message_is_measured_where_its_square_is_no_number(scale):
+    reader = last_step.make("IRNN", 2, 5, 1, seed=0, scale=scale)
+    with torch.no_grad():
+        reader.layer.bias_ih_l0.fill_(1.0)  # all units on: each step multiplies by the scale, all the way
+    logs = last_step.message(reader, torch.rand(60, 2, 2))
+    np.testing.assert_allclose(logs, math.log10(scale) * np.arange(60, -1, -1), rtol=1e-6)
 
 
 def test_a_dead_network_passes_no_message():
