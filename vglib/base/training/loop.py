@@ -74,7 +74,8 @@ class Run:
     def run(self) -> History:
         """Train to the end."""
         into_training = contextlib.nullcontext() if self.model.training else mode(self.model, training=True)
-        with into_training, seeded(self.device, self._stream("training")):
+        # Also where the caller has switched gradients off.
+        with torch.enable_grad(), into_training, seeded(self.device, self._stream("training")):
             self._prepare()
             shown = bar(self.steps, self.step, self.progress)
             with between_steps(self.file is not None) as interrupt, shown:
