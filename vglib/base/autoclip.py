@@ -129,6 +129,9 @@ class AutoClip:
         if isinstance(norm, numbers.Real) and not is_array_api_obj(norm):
             norm = np.asarray(float(norm))
         xp = check_array("norm", norm, [])
+        if hasattr(norm, "detach"):  # or the norms kept would hold the graphs of all steps
+            norm = norm.detach()
+        norm = widened(xp, norm)
         if self._norms is None:
             self._norms = xp.full((self.history,), math.inf, dtype=norm.dtype, device=device_of(norm))
         elif namespace(self._norms) is not xp or device_of(self._norms) != device_of(norm):
