@@ -336,6 +336,17 @@ def test_autoclip_in_place_goes_on_where_it_stopped(torch):
     assert whole == pytest.approx(expected, rel=1e-6)
 
 
+def test_norms_that_are_none():
+    for bad in ([None], [1.0, "a"], 3.0, [[1.0, 2.0]]):
+        with pytest.raises(TypeError, match="norms must be an array or a sequence of numbers; got"):
+            clipping.percentile(bad, 50)
+    assert float(clipping.percentile((n for n in (1.0, 2.0)), 50)) == 1.5
+    with pytest.raises(TypeError, match="norm must be a number; got True"):
+        clipping.AutoClip().update(True)
+    with pytest.raises(ValueError, match=r"norm must be 0 or more; got -1\.0"):
+        clipping.AutoClip().update(-1.0)
+
+
 def test_autoclip_keeps_no_graph_and_no_step_without_gradients(torch):
     auto = clipping.AutoClip(50, history=3)
     assert float(auto.clip_(torch.nn.Linear(2, 2))) == 0
@@ -791,7 +802,7 @@ TRACE = bptt.unroll(RNN.init(2, 3), np.ones((4, 1, 2)))
         (
             lambda: clipping.adaptive({"w": G}, {"w": G}, exclude="w"),
             TypeError,
-            r"exclude must be a sequence of names, such as \('w',\)",
+            r"exclude must be a sequence of names, such as \('head',\); got 'w'",
         ),
         (
             lambda: clipping.adaptive({"w": G}, {"w": G}, exclude=["v"]),
@@ -869,6 +880,11 @@ def test_bad_input_in_place(torch):
         clipping.clip_message(torch.ones(2, dtype=torch.int64), 1.0)
     with pytest.raises(TypeError, match="h must be a tensor of floats; got list"):
         clipping.clip_message([1.0], 1.0)
+
+
+def test_nothing_for_what_is_excluded(torch):
+    with pytest.raises(TypeError, match=r"exclude must be a sequence of names.*; got None"):
+        clipping.adaptive_(torch.nn.Linear(2, 2), exclude=None)
 
 
 def test_bad_tuples_of_parameters(torch):

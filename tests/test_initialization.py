@@ -269,6 +269,8 @@ def test_bad_models(torch):
         initialization.initialize_(net, skip=("head",))
     with pytest.raises(TypeError, match="skip must be several names"):
         initialization.initialize_(net, skip="head")
+    with pytest.raises(TypeError, match="skip must be several names.*got None"):
+        initialization.initialize_(net, skip=None)
     for options, message in [
         ({"scheme": "xavier"}, "scheme must be one of 'he', 'glorot'; got 'xavier'"),
         ({"activation": "gelu"}, "activation must be one of .*; got 'gelu'"),

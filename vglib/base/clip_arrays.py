@@ -111,8 +111,8 @@ def excluded(names: Iterable[str], exclude: Sequence[str]) -> set[str]:
     ValueError
         An entry that fits no name: a misspelt one would be clipped after all.
     """
-    if isinstance(exclude, str):
-        raise TypeError(f"exclude must be a sequence of names, such as ({exclude!r},); got {exclude!r}")
+    if isinstance(exclude, str) or not isinstance(exclude, Iterable):
+        raise TypeError(f"exclude must be a sequence of names, such as ('head',); got {exclude!r}")
     names, found = list(names), set()
     for one in exclude:
         fits = {name for name in names if name == one or name.startswith(f"{one}.")}

@@ -49,7 +49,7 @@ def start_module(
 
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"module must be a torch.nn.Module; got {type(module).__name__}")
-    if isinstance(skip, str):
+    if isinstance(skip, str) or not isinstance(skip, Iterable):
         raise TypeError(f"skip must be several names, such as ('head',); got {skip!r}")
     skip, every = tuple(skip), dict(module.named_modules(remove_duplicate=False))
     for name in skip:
