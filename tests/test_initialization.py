@@ -269,7 +269,7 @@ def test_bad_models(torch):
         initialization.initialize_(net, skip=("head",))
     with pytest.raises(TypeError, match="skip must be several names"):
         initialization.initialize_(net, skip="head")
-    with pytest.raises(TypeError, match="skip must be several names.*got None"):
+    with pytest.raises(TypeError, match=r"skip must be several names.*got None"):
         initialization.initialize_(net, skip=None)
     for options, message in [
         ({"scheme": "xavier"}, "scheme must be one of 'he', 'glorot'; got 'xavier'"),
