@@ -8,6 +8,7 @@ from vglib.course.reproductions import store, truncation
 SETTINGS = {
     (s["k1"], s["k2"], s["length"]): {**s, "steps": 400, "every": 50}
     for s in truncation.REPRODUCTION.settings
+    if s["rate"] == 1e-4
 }
 
 
@@ -53,8 +54,8 @@ def test_it_records_where_it_diverged():
     assert result["longest"] == 10
 
 
-def stored(k1, k2, length=None):
-    return [run["numbers"] for run in store.load("truncation", k1=k1, k2=k2, length=length)]
+def stored(k1, k2, length=None, rate=1e-4):
+    return [run["numbers"] for run in store.load("truncation", k1=k1, k2=k2, length=length, rate=rate)]
 
 
 def test_short_reach_diverges_and_long_reach_converges():
@@ -69,6 +70,7 @@ def test_short_reach_diverges_and_long_reach_converges():
     assert all(run["error"] > 1 for run in stored(100, 100))
     assert all(run["error"] < 1e-3 for run in stored(200, 200))
     assert any(run["diverged_at"] for run in stored(None, None, 16))
+    assert all(run["error"] < 1e-3 for run in stored(None, None, 16, rate=1e-5))
 
 
 @pytest.mark.parametrize(("k1", "k2", "length"), [(1, 10, None), (100, 100, None), (None, None, 32)])
