@@ -1,5 +1,7 @@
 """The README's example runs and prints what its comment says."""
 
+import importlib
+import inspect
 import re
 from pathlib import Path
 
@@ -21,3 +23,13 @@ def test_every_make_target_is_one_that_the_makefile_has():
     makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
     assert targets
     assert all(re.search(rf"^{target}:", makefile, re.M) for target in targets)
+
+
+def test_every_call_that_it_names_exists_and_takes_these_arguments():
+    pytest.importorskip("torch")
+    calls = re.findall(r"^\| `([\w.]+)\((.*?)\)` \|", README.read_text(encoding="utf-8"), re.M)
+    assert len(calls) > 5
+    for path, arguments in calls:
+        module, name = path.removeprefix("vglib.").rsplit(".", 1)
+        parameters = inspect.signature(getattr(importlib.import_module(f"vglib.{module}"), name)).parameters
+        assert set(re.findall(r"(\w+)=", arguments)) <= set(parameters), path

@@ -56,7 +56,8 @@ class Processes:
 
     def stop(self, executor: Executor, hurry: bool) -> str:
         """End its processes; those that are at work are killed if in a hurry."""
-        started = executor.context.started  # type: ignore[attr-defined]
+        # One that failed to start can be neither killed nor joined.
+        started = [one for one in executor.context.started if one.pid is not None]  # type: ignore[attr-defined]
         if hurry:
             for process in started:
                 process.kill()
