@@ -256,6 +256,15 @@ def test_adaptive_is_by_row(backend, dtype):
     assert left["w"] is not arrays[1]["w"]
 
 
+def test_adaptive_goes_by_name_and_not_by_order():
+    draw = np.random.default_rng(0)
+    weights, gradients = ({n: draw.normal(size=(3, 3)) for n in "ab"} for _ in range(2))
+    expected, _ = clipping.adaptive(weights, gradients)
+    found, _ = clipping.adaptive(dict(reversed(weights.items())), gradients)
+    assert list(found) == list(gradients)
+    np.testing.assert_array_equal([*found.values()], [*expected.values()])
+
+
 def test_adaptive_takes_gates_apart(torch):
     layer = torch.nn.LSTM(3, 4)
     layer(torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0)))[0].sum().backward()
@@ -325,6 +334,35 @@ def test_autoclip_in_place_goes_on_where_it_stopped(torch):
     kept = [(7 * i) % 11 + 1 for i in range(20)]
     expected = [min(kept[i], np.percentile(kept[max(0, i - 4) : i + 1], 40)) for i in range(20)]
     assert whole == pytest.approx(expected, rel=1e-6)
+
+
+def test_norms_that_are_none():
+    for bad in ([None], [1.0, "a"], 3.0, [[1.0, 2.0]]):
+        with pytest.raises(TypeError, match="norms must be an array or a sequence of numbers; got"):
+            clipping.percentile(bad, 50)
+    assert float(clipping.percentile((n for n in (1.0, 2.0)), 50)) == 1.5
+    with pytest.raises(TypeError, match="norm must be a number; got True"):
+        clipping.AutoClip().update(True)
+    with pytest.raises(ValueError, match=r"norm must be 0 or more; got -1\.0"):
+        clipping.AutoClip().update(-1.0)
+
+
+def test_autoclip_keeps_no_graph_and_no_step_without_gradients(torch):
+    auto = clipping.AutoClip(50, history=3)
+    assert float(auto.clip_(torch.nn.Linear(2, 2))) == 0
+    assert auto.norms is None
+    limit = auto.update(torch.ones(3, requires_grad=True).norm())
+    assert not auto.norms.requires_grad
+    assert not limit.requires_grad
+
+
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_autoclip_of_many_norms_in_half_precision(torch, half):
+    """A count beyond 256 is no bfloat16, nor is a place between two norms."""
+    auto, norms = clipping.AutoClip(90, history=999), torch.arange(999.0).to(getattr(torch, half))
+    for norm in norms:
+        limit = auto.update(norm)
+    assert float(limit) == pytest.approx(float(np.percentile(norms.float().numpy(), 90)))
 
 
 def test_autoclip_keeps_bad_steps_out_of_its_memory(torch):
@@ -565,6 +603,47 @@ def test_huge_gradients_are_shortened_not_deleted(torch, size):
     assert float(other.grad.norm()) == 0  # what theirs makes of it
 
 
+@pytest.mark.parametrize("size", [1e200, 1e300])
+def test_huge_rows_and_messages_are_shortened_not_deleted(torch, size):
+    """Squares of float64 leave the range at 1e154, and there is no wider dtype to add them up in."""
+    p = torch.nn.Parameter(torch.ones(2, 4, dtype=torch.float64))
+    p.grad = torch.full_like(p, size)
+    clipping.adaptive_(p, 0.01)
+    torch.testing.assert_close(p.grad, torch.full_like(p.grad, 0.01))
+    h = torch.ones(2, 4, dtype=torch.float64, requires_grad=True)
+    (message,) = torch.autograd.grad(clipping.clip_message(h, 1.0), h, torch.full_like(h, size))
+    torch.testing.assert_close(message, torch.full((2, 4), 0.5, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("own_bias", [True, False])
+def test_an_excluded_layer_may_share_its_weight(torch, own_bias):
+    net = torch.nn.ModuleDict(
+        {
+            "embed": torch.nn.Embedding(7, 5),
+            "body": torch.nn.Linear(5, 5),
+            "head": torch.nn.Linear(5, 7, bias=own_bias),
+        }
+    )
+    net["head"].weight = net["embed"].weight
+    for parameter in net.parameters():
+        parameter.grad = torch.full_like(parameter, 100.0)
+    clipping.adaptive_(net, exclude=("head",))
+    for name, parameter in net.named_parameters():
+        assert bool((parameter.grad == 100).all()) == (not name.startswith("body")), name
+
+
+def test_weights_that_are_not_finite(torch):
+    bad, g = np.array([[np.nan, 1.0], [1.0, 1.0]]), np.ones((2, 2))
+    with pytest.raises(NonFiniteError, match=r"weights\['w'\] is not finite"):
+        clipping.adaptive({"w": bad}, {"w": g})
+    expected, _ = clipping.adaptive({"w": bad}, {"w": g}, nonfinite="zero")
+    p = torch.nn.Parameter(torch.tensor(bad))
+    p.grad = torch.tensor(g)
+    clipping.adaptive_(p)
+    np.testing.assert_allclose(p.grad.numpy(), expected["w"])
+    assert np.abs(expected["w"]).max() < 0.011
+
+
 def test_several_dtypes_are_one_vector(torch):
     parts = [
         torch.nn.Parameter(torch.zeros(2, dtype=getattr(torch, n)))
@@ -723,7 +802,7 @@ TRACE = bptt.unroll(RNN.init(2, 3), np.ones((4, 1, 2)))
         (
             lambda: clipping.adaptive({"w": G}, {"w": G}, exclude="w"),
             TypeError,
-            r"exclude must be a sequence of names, such as \('w',\)",
+            r"exclude must be a sequence of names, such as \('head',\); got 'w'",
         ),
         (
             lambda: clipping.adaptive({"w": G}, {"w": G}, exclude=["v"]),
@@ -801,6 +880,47 @@ def test_bad_input_in_place(torch):
         clipping.clip_message(torch.ones(2, dtype=torch.int64), 1.0)
     with pytest.raises(TypeError, match="h must be a tensor of floats; got list"):
         clipping.clip_message([1.0], 1.0)
+
+
+def test_nothing_for_what_is_excluded(torch):
+    with pytest.raises(TypeError, match=r"exclude must be a sequence of names.*; got None"):
+        clipping.adaptive_(torch.nn.Linear(2, 2), exclude=None)
+
+
+def test_bad_tuples_of_parameters(torch):
+    p = torch.nn.Parameter(torch.zeros(2))
+    for bad, kinds in (((p, p), "Parameter, Parameter"), (("w", p, p), "str, Parameter, Parameter")):
+        with pytest.raises(TypeError, match=rf"parameters\[0\] must be .*got a tuple \({kinds}\)"):
+            clipping.by_norm_([bad], 1.0)
+
+
+@pytest.mark.parametrize("bad", [-1.0, math.nan])
+def test_an_array_for_a_threshold_that_is_none(torch, backend, dtype, bad):
+    g = backend.array([3.0, 4.0], dtype)
+    p = torch.nn.Parameter(torch.zeros(2))
+    p.grad = torch.ones(2)
+    with pytest.raises(ValueError, match=f"max_value must be positive; got {bad}"):
+        clipping.by_value(g, backend.array(bad, dtype))
+    for call, long in ((clipping.by_norm, g), (clipping.by_norm_, p)):
+        with pytest.raises(ValueError, match=f"max_norm must be positive; got {bad}"):
+            call(long, backend.array(bad, dtype))
+        with pytest.raises(TypeError, match="max_norm must hold a real number; got bool"):
+            call(long, np.array(True))
+        with pytest.raises(TypeError, match="max_norm must hold a real number; got complex64"):
+            call(long, torch.tensor(1j))
+    assert torch.equal(p.grad, torch.ones(2))
+    backend.check(clipping.by_norm(g, torch.nn.Parameter(torch.ones(())))[0], [0.6, 0.8], dtype)
+    with pytest.raises(TypeError, match=r"gradients must be dense; got torch\.sparse_coo"):
+        clipping.by_norm(torch.ones(2, 2).to_sparse(), 1.0)
+
+
+def test_messages_along_axes_that_are_none(torch):
+    h = torch.ones(2, 3, requires_grad=True)
+    for dim in (2, -3, (), (0, 2)):
+        with pytest.raises(ValueError, match="dim must be"):
+            clipping.clip_message(h, 1.0, dim)
+    with pytest.raises(TypeError, match="dim must be an integer; got 'a'"):
+        clipping.clip_message(h, 1.0, "a")
 
 
 def test_a_threshold_may_be_an_array(backend, dtype):

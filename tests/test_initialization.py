@@ -231,7 +231,30 @@ def test_tied_skipped_projected_and_parametrized_weights(torch):
         assert torch.equal(layer.weight, weight)
 
 
+@pytest.mark.parametrize("skip", ["embed", "head"])
+def test_what_is_skipped_stays_under_all_its_names(torch, skip):
+    nn = torch.nn
+
+    def make():
+        net = nn.ModuleDict({"embed": nn.Embedding(7, 5), "body": nn.Linear(5, 5), "head": nn.Linear(5, 7)})
+        net["head"].weight = net["embed"].weight
+        return net
+
+    net = make()
+    before = net["embed"].weight.detach().clone()
+    started = initialization.initialize_(net, skip=(skip,))
+    assert torch.equal(net["head"].weight, before)
+    assert "embed.weight" in started.left
+    assert set(started.set) == {"body.weight", "body.bias"} | ({"head.bias"} if skip == "embed" else set())
+    assert "head.weight" in initialization.initialize_(make()).set
+
+    twice = nn.Sequential(*[nn.Linear(3, 3)] * 2)
+    assert initialization.initialize_(twice, skip=("1",)).set == {}
+
+
 def test_bad_models(torch):
+    with pytest.raises(ValueError, match=r"0\.weight is on device meta, without numbers"):
+        initialization.initialize_(torch.nn.Sequential(torch.nn.Linear(2, 2, device="meta")))
     nn = torch.nn
     net = nn.Sequential(nn.Linear(2, 3), nn.LazyLinear(2))
     untouched = net[0].weight.detach().clone()
@@ -246,6 +269,8 @@ def test_bad_models(torch):
         initialization.initialize_(net, skip=("head",))
     with pytest.raises(TypeError, match="skip must be several names"):
         initialization.initialize_(net, skip="head")
+    with pytest.raises(TypeError, match=r"skip must be several names.*got None"):
+        initialization.initialize_(net, skip=None)
     for options, message in [
         ({"scheme": "xavier"}, "scheme must be one of 'he', 'glorot'; got 'xavier'"),
         ({"activation": "gelu"}, "activation must be one of .*; got 'gelu'"),
@@ -282,6 +307,19 @@ def test_overlaps_equal_a_double_sum(name, q, c):
     phi = {"tanh": np.tanh, "sigmoid": lambda a: 1 / (1 + np.exp(-a)), "linear": lambda a: a}[name]
     expected = average_of_two(lambda a, b: phi(root * a) * phi(root * b), c)
     assert float(overlap(name, q)(np.array(c))[0]) == pytest.approx(expected, abs=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("q", "c", "off"),
+    [(10.0, 0.99, 1e-10), (100.0, 0.9, 1e-11), (100.0, 0.99, 1e-5), (1e4, 0.9, 1e-11), (1e4, 0.999, 0.01)],
+)
+def test_overlaps_are_as_near_as_they_say(q, c, off):
+    """Given what two inputs share, the rest of each is a draw of its own."""
+    z = np.linspace(-9, 9, 4001)
+    weights = (z[1] - z[0]) * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    shared, own = math.sqrt(q * c) * z, math.sqrt(q * (1 - c)) * z
+    exact = np.array([np.tanh(s + own) @ weights for s in shared]) ** 2 @ weights
+    assert float(overlap("tanh", q)(np.array(c))[0]) == pytest.approx(exact, abs=off)
 
 
 @pytest.mark.parametrize("name", list(MP))
@@ -548,6 +586,26 @@ def test_a_deep_gradient_is_not_lost(backend, dtype):
     found = backend.numpy(initialization.through_depth(weights, biases, x, "tanh").log_gradient)[:, 0]
     expected = 2 * math.log(0.25) * np.arange(layers - 1, -1, -1)
     np.testing.assert_allclose(found, expected, atol=1e-3 if dtype == "float32" else 1e-9)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-170, 1e170])
+def test_weight_gradients_are_measured_at_any_size(backend, dtype, size):
+    """‖∂L/∂W_1‖ = ‖δ_1‖ ‖x‖ for one sample, where ‖x‖² leaves the range."""
+    size = size if dtype == "float64" else {1e-30: 1e-22, 1e-170: 1e-30, 1e170: 1e30}[size]
+    eye, zeros = backend.array(np.eye(4) * min(1.0, 1 / size), dtype), backend.array(np.zeros(4), dtype)
+    x = backend.array(np.full((1, 4), size), dtype)
+    found = initialization.through_depth([eye], [zeros], x, "linear")
+    difference = backend.numpy(found.log_weight_gradient - found.log_gradient)[0, 0]
+    assert difference == pytest.approx(2 * math.log(2 * size), rel=1e-5)
+
+
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_a_deep_gradient_in_half_precision(torch, half):
+    dtype = getattr(torch, half)
+    weights, biases = [0.25 * torch.eye(3, dtype=dtype)] * 500, [torch.zeros(3, dtype=dtype)] * 500
+    found = initialization.through_depth(weights, biases, torch.zeros(1, 3, dtype=dtype))
+    assert found.log_gradient.dtype == found.log_weight_gradient.dtype == torch.float32
+    assert float(found.log_gradient[0, 0]) == pytest.approx(2 * math.log(0.25) * 499, rel=1e-2)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid"])

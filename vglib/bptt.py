@@ -22,12 +22,11 @@ from .base.direct import direct_derivatives
 from .base.errors import NonFiniteError, choice
 from .base.recurrence import Recurrence, check_cell
 from .base.rtrl import rtrl
-from .base.trace import Gradients, Trace, check_from_trace, check_trace
+from .base.trace import WANTS, Gradients, Trace, check_from_trace, check_trace, check_want
 
 __all__ = ["Gradients", "Trace", "backprop", "contributions", "influence", "rtrl", "unroll"]
 
 ByStep = Callable[[int], Array]
-WANTS = ("parameters", "inputs", "states")
 
 
 @QUIET
@@ -112,9 +111,7 @@ def backprop(
     NonFiniteError
         A gradient overflowed; the message names the step, counted as in `Trace.states`.
     """
-    want = (want,) if isinstance(want, str) else tuple(want)
-    for item in want:
-        choice("want", item, WANTS)
+    want = check_want(want)
     start = _start(trace, d_outputs, d_final, nonfinite)
     cell, xp = trace.cell, trace.cell.xp
     states, delta_in, delta_rec = _reverse(trace, *start, nonfinite)

@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import jacobians
-from .base.arrays import QUIET, Array, check_array, namespace, widened
+from .base.arrays import QUIET, Array, check_array, check_finite, namespace, widened
 from .base.autoclip import AutoClip, percentile
 from .base.clip_arrays import (
     check_all_finite,
@@ -37,8 +37,8 @@ from .base.clip_arrays import (
 )
 from .base.errors import choice
 from .base.scaled import finite_svdvals
-from .base.trace import Gradients, Trace, check_trace
-from .bptt import WANTS, backprop
+from .base.trace import WANTS, Gradients, Trace, check_trace
+from .bptt import backprop
 
 if TYPE_CHECKING:
     from .base.clip_torch import adaptive_, by_norm_, by_value_, clip_message
@@ -235,11 +235,12 @@ def adaptive(
     exclude: Sequence[str] = (),
     nonfinite: str = "raise",
 ) -> tuple[dict[str, Array], Array]:
-    """Return gradients that move no unit by more than a share λ of its own weights, and their norm.
+    """Return gradients that are, unit by unit, no longer than a share λ of its weights, and their norm.
 
     g_i · min(1, λ max(‖w_i‖, ε) / ‖g_i‖) for each row i: all weights into one unit. In the stacked matrices
     of an LSTM or a GRU a row is one gate of one unit, so gates are clipped apart with no further ado. A bias
-    vector (one axis longer than 1, or none) is one unit as a whole, as in the authors' code.
+    vector (one axis longer than 1, or none) is one unit as a whole, as in the authors' code. In an embedding
+    a row is one word; where a layer keeps its inputs first, as transposed convolutions do, it is one input.
 
     Parameters
     ----------
@@ -266,11 +267,11 @@ def adaptive(
     ValueError, TypeError
         Names or shapes that differ, a name in `exclude` that is none, as `by_norm`.
     NonFiniteError
-        Naming the array.
+        Naming the array, a gradient or a weight.
     """
     names, arrays, _ = take_apart("gradients", gradients, mapping=True)
-    _, sizes, _ = take_apart("weights", weights, mapping=True)
-    if list(weights) != list(gradients):
+    take_apart("weights", weights, mapping=True)
+    if set(weights) != set(gradients):
         raise ValueError(f"weights and gradients must have the same names; got {[*weights]}, {[*gradients]}")
     choice("nonfinite", nonfinite, ("raise", "zero"))
     check_threshold("clipping", clipping, arrays=False)
@@ -280,9 +281,11 @@ def adaptive(
     check_all_finite(names, arrays, nonfinite)
     relative, scale, good = relative_norm(xp, [widened(xp, g) for g in arrays], 2)
     clipped = {}
-    for name, g, w, where in zip(gradients, arrays, sizes, names, strict=True):
-        shape = [("n", size) for size in g.shape]
+    for name, g, where in zip(gradients, arrays, names, strict=True):
+        w, shape = weights[name], [("n", size) for size in g.shape]
         check_array(f"weights[{name!r}]", w, shape, like=g, like_name=where)
+        if nonfinite == "raise":
+            check_finite(f"weights[{name!r}]", w, "refuse", first=None)
         if name in skipped:
             clipped[name] = xp.asarray(g, copy=True)
             continue

@@ -77,7 +77,7 @@ def fans(shape: Sequence[int], gates: int = 1) -> tuple[int, int]:
     >>> fans((100, 50)), fans((32, 16, 3, 3)), fans((4 * 64, 10), gates=4)
     ((50, 100), (144, 288), (10, 64))
     """
-    if isinstance(shape, str) or not isinstance(shape, Sequence):
+    if isinstance(shape, str | bytes) or not isinstance(shape, Sequence):
         raise TypeError(f"shape must be a sequence of integers; got {shape!r}")
     sizes = [whole_number("shape", size, 1) for size in shape]
     gates = whole_number("gates", gates, 1)
@@ -237,8 +237,9 @@ def initialize_(
     distribution : {'uniform', 'normal'}
     seed : int
     skip : iterable of str
-        Names of modules to leave, such as 'head'; all inside is left, too. The last layer has no activation
-        after it: start it with a call of its own.
+        Names of modules to leave, such as 'head'; all inside is left, too, also where it is tied to a weight
+        outside. The last layer has no activation after it: start it with a call of its own. An embedding that
+        is tied to it is set with it, unless one of the two is skipped.
 
     Returns
     -------
@@ -250,7 +251,8 @@ def initialize_(
     TypeError
         No module.
     ValueError
-        An option that is none; a name in `skip` that the model does not have; a lazy layer without sizes.
+        An option that is none; a name in `skip` that the model does not have; a lazy layer without sizes, or
+        one on device meta.
     """
     choice("scheme", scheme, ("he", "glorot"))
     known_activation(activation)

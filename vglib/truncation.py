@@ -26,14 +26,14 @@ from dataclasses import dataclass
 from .base.arrays import Array, check_array
 from .base.chunks import Source, cut, joined, later
 from .base.direct import direct_derivatives
-from .base.errors import choice, whole_number
+from .base.errors import whole_number
 from .base.recurrence import Recurrence
 from .base.torch_updates import randomized_updates, updates
-from .base.trace import Gradients, Trace, check_trace
+from .base.trace import WANTS, Gradients, Trace, check_trace, check_want
 from .base.truncated import carried, gradients_of, side_by_side
-from .base.windows import Window, each_window, random_carry, windows
-from .bptt import WANTS, unroll
+from .base.windows import Window, check_carry, each_window, random_carry, windows
 from .bptt import backprop as full_backprop
+from .bptt import unroll
 
 __all__ = [
     "Update",
@@ -101,7 +101,7 @@ def backprop(
     ValueError, TypeError, NonFiniteError
         As `bptt.backprop` and `windows`.
     """
-    want = _wanted(want)
+    want = check_want(want)
     check_trace(trace)
     k1 = whole_number("k1", k1, 1)
     k2 = k1 if k2 is None else whole_number("k2", k2, 1)
@@ -145,14 +145,9 @@ def randomized(
     ----------
     C. Tallec and Y. Ollivier, Unbiasing truncated backpropagation through time, arXiv:1705.08209, 2017.
     """
-    want = _wanted(want)
+    want = check_want(want)
     check_trace(trace)
-    factors = [float(z) for z in carry]
-    if len(factors) != trace.steps:
-        raise ValueError(f"carry must hold T={trace.steps} numbers; got {len(factors)}")
-    for t, z in enumerate(factors):
-        if not 0 <= z < math.inf:
-            raise ValueError(f"carry must be finite and not negative; got {z} at step {t}")
+    factors = check_carry(carry, trace.steps)
     direct, _ = direct_derivatives(trace.cell, trace.steps, trace.batch, d_outputs, None, nonfinite)
     bars, initial = carried(trace, direct, factors)
     return gradients_of(trace, bars, initial, want, nonfinite)
@@ -270,7 +265,7 @@ def checkpointed(
     differentiation, Optimization Methods and Software 1, 1992. T. Chen, B. Xu, C. Zhang and C. Guestrin,
     Training deep nets with sublinear memory cost, arXiv:1604.06174, 2016.
     """
-    want = _wanted(want)
+    want = check_want(want)
     source = Source(cell, x, d_outputs, steps, nonfinite)
     if d_final is not None:  # looked at last, so an error would come late
         check_array("d_final", d_final, [("B", source.batch), ("S", cell.size)], like=cell.weight_hh)
@@ -306,10 +301,3 @@ def checkpointed(
     return Gradients(
         parameters, one(inputs[::-1]) if inputs else None, one(states[::-1]) if states else None, message
     )
-
-
-def _wanted(want: Sequence[str]) -> tuple[str, ...]:
-    want = (want,) if isinstance(want, str) else tuple(want)
-    for item in want:
-        choice("want", item, WANTS)
-    return want

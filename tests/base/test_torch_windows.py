@@ -1,6 +1,7 @@
 """Truncation on PyTorch modules against autograd written out, and against the explicit gradients."""
 
 import itertools
+import weakref
 from collections import namedtuple
 
 import numpy as np
@@ -219,6 +220,60 @@ def test_memory_is_flat_in_time(torch, way):
     assert most(450) == pytest.approx(most(45), rel=0.3)
 
 
+@pytest.mark.parametrize("k2", [3, 5])
+def test_what_a_caller_does_to_an_update_changes_nothing(torch, k2):
+    reader = Reader(torch)
+
+    def losses(spoil):
+        seen = []
+        for update in truncation.updates(reader.model, reader.x, reader.loss, 3, k2, steps=STEPS):
+            seen.append(float(update.loss))
+            assert update.loss.shape == ()
+            if spoil:
+                for part in (*update.state, update.loss):
+                    part.fill_(7.0)
+        return seen
+
+    assert losses(spoil=True) == losses(spoil=False)
+
+
+@pytest.mark.parametrize("way", ["updates", "randomized"])
+def test_outputs_are_gone_before_the_next_window(torch, way):
+    reader, seen, alive = Reader(torch), [], []
+
+    def loss(output, start, stop):
+        seen.append(weakref.ref(output if output._base is None else output._base))
+        return reader.loss(output, start, stop).reshape(1)
+
+    class Watched(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inside = reader.model
+
+        def forward(self, x, state):
+            alive.append(any(one() is not None for one in seen))
+            return self.inside(x, state)
+
+    if way == "updates":
+        made = truncation.updates(Watched(), reader.x, loss, 3)
+    else:
+        made = truncation.randomized_updates(Watched(), reader.x, loss, 3)
+    for update in made:
+        assert update.loss.shape == ()
+    assert len(seen) > 2
+    assert not any(alive)
+
+
+def test_a_readout_outside_of_the_model_keeps_its_gradients(torch):
+    """As the docstring warns: what only the loss knows is not the model's to clear."""
+    body, readout = torch.nn.LSTM(3, 4), torch.nn.Linear(4, 1)
+    seen = [
+        float(readout.bias.grad)
+        for _ in truncation.updates(body, torch.zeros(8, 2, 3), lambda o, a, b: readout(o).sum(), 4)
+    ]
+    assert seen == [8.0, 16.0]
+
+
 @pytest.mark.parametrize("kind", ["tanh", "relu"])
 @pytest.mark.parametrize(("length", "power", "block"), [(3, None, 1), (5, None, 2), (4, 3.0, 1), (7, 4.0, 3)])
 def test_random_updates_are_the_explicit_ones(torch, kind, length, power, block):
@@ -259,7 +314,9 @@ def test_random_updates_train(torch):
         ({"x": [1.0]}, TypeError, "x must be a tensor or a callable .*got list"),
         ({"x": "empty"}, ValueError, r"x must have at least 2 axes and a step or more; got \(0, 2, 3\)"),
         ({"x": lambda a, b: None}, ValueError, "steps must be given when x is a callable"),
-        ({"steps": 5}, ValueError, "steps is for a callable x; x is a tensor with 11 steps"),
+        ({"steps": 5}, ValueError, "steps is for a callable x; x has T=11, steps is 5"),
+        ({"loss": None}, TypeError, "loss_fn must be a callable .*got NoneType"),
+        ({"loss": lambda o, a, b: o.detach().sum()}, ValueError, "loss_fn.*a gradient can flow from"),
         (
             {"loss": lambda o, a, b: o},
             TypeError,

@@ -24,12 +24,19 @@ CHAPTERS = [
 
 
 def plain(cells):
-    """Outputs without what numbers or decorates them."""
-    return [
-        [{key: value for key, value in output.items() if key != "execution_count"} for output in cell.outputs]
-        for cell in cells
-        if cell.cell_type == "code"
-    ]
+    """Outputs without what numbers or decorates them, and text in one piece however slowly it was printed."""
+    return [merged(cell.outputs) for cell in cells if cell.cell_type == "code"]
+
+
+def merged(outputs):
+    kept = []
+    for output in outputs:
+        one = {key: value for key, value in output.items() if key != "execution_count"}
+        if kept and one.get("name") and one["name"] == kept[-1].get("name"):
+            kept[-1]["text"] += one["text"]
+        else:
+            kept.append(one)
+    return kept
 
 
 @pytest.fixture

@@ -66,7 +66,10 @@ def percentile(norms: Array | Sequence[float], q: float, nonfinite: str = "raise
     q = _percent("q", q)
     choice("nonfinite", nonfinite, ("raise", "ignore"))
     if not is_array_api_obj(norms):
-        norms = np.asarray(norms, dtype="float64")
+        try:
+            norms = np.asarray([float(norm) for norm in norms])
+        except (TypeError, ValueError):
+            raise TypeError(f"norms must be an array or a sequence of numbers; got {norms!r:.80}") from None
     xp = check_array("norms", norms, [("n", None)])
     if nonfinite == "raise":
         check_finite("norms", norms, "refuse", "Pass nonfinite='ignore' to leave such steps out.")
@@ -124,11 +127,18 @@ class AutoClip:
         Raises
         ------
         TypeError, ValueError
-            No number, no 0-d array of floats.
+            No number, a negative one, no 0-d array of floats.
         """
+        if isinstance(norm, bool):
+            raise TypeError(f"norm must be a number; got {norm!r}")
         if isinstance(norm, numbers.Real) and not is_array_api_obj(norm):
+            if norm < 0:
+                raise ValueError(f"norm must be 0 or more; got {norm!r}")
             norm = np.asarray(float(norm))
         xp = check_array("norm", norm, [])
+        if hasattr(norm, "detach"):  # or the norms kept would hold the graphs of all steps
+            norm = norm.detach()
+        norm = widened(xp, norm)
         if self._norms is None:
             self._norms = xp.full((self.history,), math.inf, dtype=norm.dtype, device=device_of(norm))
         elif namespace(self._norms) is not xp or device_of(self._norms) != device_of(norm):

@@ -10,7 +10,7 @@ import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from .arrays import Array, check_array, check_finite, device_of, namespace
+from .arrays import Array, check_array, check_finite, convert, device_of, dtype_name, namespace
 
 __all__ = [
     "check_all_finite",
@@ -52,6 +52,8 @@ def take_apart(
         raise ValueError(f"{name} must hold at least one array; got none")
     for one, array in zip(names, arrays, strict=True):
         namespace(array, one)
+        if str(getattr(array, "layout", "torch.strided")) != "torch.strided":
+            raise TypeError(f"{one} must be dense; got {array.layout}")
         check_array(one, array, [("n", None)] * array.ndim, like=arrays[0], like_name=names[0])
     return names, arrays, rebuild
 
@@ -65,7 +67,7 @@ def check_all_finite(names: Sequence[str], arrays: Sequence[Array], nonfinite: s
 
 
 def check_threshold(name: str, value: Any, arrays: bool = True) -> None:
-    """Raise unless `value` is a positive number; an array of no axes, where allowed, is not looked into.
+    """Raise unless `value` is a positive number; an array of no axes, where allowed, is not read.
 
     Raises
     ------
@@ -73,6 +75,8 @@ def check_threshold(name: str, value: Any, arrays: bool = True) -> None:
         Naming the parameter.
     """
     if arrays and getattr(value, "shape", None) == () and not isinstance(value, numbers.Real):
+        if not namespace(value, name).isdtype(value.dtype, ("integral", "real floating")):
+            raise TypeError(f"{name} must hold a real number; got {dtype_name(value.dtype)}")
         return
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(
@@ -107,8 +111,8 @@ def excluded(names: Iterable[str], exclude: Sequence[str]) -> set[str]:
     ValueError
         An entry that fits no name: a misspelt one would be clipped after all.
     """
-    if isinstance(exclude, str):
-        raise TypeError(f"exclude must be a sequence of names, such as ({exclude!r},); got {exclude!r}")
+    if isinstance(exclude, str) or not isinstance(exclude, Iterable):
+        raise TypeError(f"exclude must be a sequence of names, such as ('head',); got {exclude!r}")
     names, found = list(names), set()
     for one in exclude:
         fits = {name for name in names if name == one or name.startswith(f"{one}.")}
@@ -121,7 +125,12 @@ def excluded(names: Iterable[str], exclude: Sequence[str]) -> set[str]:
 def threshold(xp: Any, name: str, value: float | Array, like: Array) -> Array:
     """Return a threshold as an array of no axes, of the library, dtype and device of `like`."""
     check_threshold(name, value)
-    return xp.asarray(value, dtype=like.dtype, device=device_of(like))
+    if isinstance(value, numbers.Real):
+        return xp.asarray(value, dtype=like.dtype, device=device_of(like))
+    # 0 is what a percentile of zeros gives. On a GPU nobody looks: that would wait.
+    if "cpu" in str(device_of(value)).lower() and not bool(value >= 0):
+        raise ValueError(f"{name} must be positive; got {float(value)}")
+    return convert(value, xp, like.dtype, device_of(like))
 
 
 def relative_norm(xp: Any, arrays: Sequence[Array], p: float) -> tuple[Array, Array, Array]:

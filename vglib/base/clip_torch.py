@@ -14,8 +14,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 
 from .clip_arrays import check_norm_type, check_threshold, excluded, unit_axes
+from .errors import whole_number
 from .torch_gradients import (
     Parameters,
     carry_on,
@@ -26,6 +28,7 @@ from .torch_gradients import (
     on_host,
     presentable,
     read,
+    row_lengths,
     wide_dtype,
     zero,
     zero_unless,
@@ -86,12 +89,16 @@ def clip_by(
     p = check_norm_type(norm_type)
     found, groups = collect(listed(parameters), nonfinite)
     norm = joint_norm(groups, p)
+    if not found:  # a norm of nothing is no step that a threshold should remember
+        return presentable(norm, groups)
     shown = presentable(norm, groups)
     limit = threshold(shown)
     if not carry_on(found, norm, nonfinite):
         return shown
     if on_host(norm):
         length, limit = read(norm), read(limit)
+        if not limit >= 0:
+            raise ValueError(f"max_norm must be positive; got {limit}")
         if not math.isfinite(length):
             zero(groups)
         elif length > limit:
@@ -157,8 +164,9 @@ def adaptive_(
     clipping, eps : float
         λ and ε, both positive.
     exclude : sequence of str
-        Names of parameters, or of modules, that are left as they are; it needs a module, or names. The
-        authors leave out the last linear layer: `exclude=("head",)`, if that is what it is called.
+        Names of parameters, or of modules, that are left as they are; it needs a module, or names. A tied
+        weight may be called by any of its names. The authors leave out the last linear layer:
+        `exclude=("head",)`, if that is what it is called.
     nonfinite : {'zero', 'raise', 'skip'}
         As for `by_norm_`.
 
@@ -175,14 +183,18 @@ def adaptive_(
     check_threshold("clipping", clipping, arrays=False)
     check_threshold("eps", eps, arrays=False)
     given = listed(parameters)
-    skipped = excluded([one[0] for one in given if isinstance(one, tuple)], exclude)
     found, groups = collect(given, nonfinite)
+    # Tied weights have several names, of which `given` may hold the first alone.
+    every = parameters.named_parameters(remove_duplicate=False) if isinstance(parameters, Module) else given
+    named = [one for one in every if isinstance(one, tuple)]
+    names = excluded([name for name, _ in named], exclude)
+    skipped = {id(parameter) for name, parameter in named if name in names}
     norm = joint_norm(groups, 2.0)
     if carry_on(found, norm, nonfinite):
-        for name, weight, grad in found:
-            if name not in skipped:
+        for _, weight, grad in found:
+            if id(weight) not in skipped:
                 length, size = (_unit_norms(tensor) for tensor in (grad, weight.detach()))
-                limit = clipping * size.clamp(min=eps)
+                limit = clipping * torch.where(size > eps, size, eps)
                 factor = torch.where(length > limit, limit / length, 1.0)
                 grad.mul_(factor.to(factor_dtype(grad)))
         zero_where_needed(norm, groups)
@@ -212,18 +224,21 @@ def clip_message(h: Tensor, max_norm: float, dim: int | tuple[int, ...] = -1) ->
     Raises
     ------
     TypeError, ValueError
-        `h` is no tensor of real floats; a threshold that is not positive.
+        `h` is no tensor of real floats; a threshold that is not positive; an axis that h does not have.
     """
     if not isinstance(h, Tensor) or not h.is_floating_point():
         raise TypeError(f"h must be a tensor of floats; got {getattr(h, 'dtype', type(h).__name__)}")
     check_threshold("max_norm", max_norm, arrays=False)
+    axes = dim if isinstance(dim, tuple) else (dim,)
+    # Here, and not in the backward pass, where nobody would know whose axis it is.
+    if not axes or not all(-h.ndim <= whole_number("dim", axis, -h.ndim) < h.ndim for axis in axes):
+        raise ValueError(f"dim must be one or more of the {h.ndim} axes of h; got {dim!r}")
     view = h.view_as(h)
     if not view.requires_grad:
         return view
 
     def clip(message: Tensor) -> Tensor:
-        wide = message.to(wide_dtype(message))
-        length = torch.linalg.vector_norm(wide, dim=dim, keepdim=True)
+        wide, length = message.to(wide_dtype(message)), row_lengths(message, dim)
         clipped = torch.where(length > max_norm, wide * (max_norm / length), wide)
         return torch.where(torch.isfinite(length), clipped, 0.0).to(message.dtype)
 
@@ -234,5 +249,4 @@ def clip_message(h: Tensor, max_norm: float, dim: int | tuple[int, ...] = -1) ->
 def _unit_norms(tensor: Tensor) -> Tensor:
     """Return the length of each unit's row, its axes kept."""
     axes = unit_axes(tensor.shape)
-    wide = tensor.to(wide_dtype(tensor))
-    return torch.linalg.vector_norm(wide, dim=axes, keepdim=True) if axes else wide.abs()
+    return row_lengths(tensor, axes) if axes else tensor.to(wide_dtype(tensor)).abs()

@@ -18,7 +18,16 @@ from types import ModuleType
 from typing import Any
 
 from .activations import activation as known_activation
-from .arrays import QUIET, Array, check_array, check_finite, convert, random_stream, resolve_namespace
+from .arrays import (
+    QUIET,
+    Array,
+    check_array,
+    check_finite,
+    convert,
+    random_stream,
+    resolve_namespace,
+    widened,
+)
 from .errors import real_number, whole_number
 from .scaled import log_of, rescale
 
@@ -34,9 +43,9 @@ class DepthProfile:
     signal : Array, shape (L, B)
         q_l: mean square over the units of the pre-activations a_1 … a_L.
     log_gradient : Array, shape (L, B)
-        log ‖∂L/∂a_l‖², natural logarithm of the *squared* norm; −inf for 0.
+        log ‖∂L/∂a_l‖², natural logarithm of the *squared* norm; −inf for 0. In half precision it is float32.
     log_weight_gradient : Array, shape (L, B)
-        log ‖∂L/∂W_l‖² (Frobenius) of each sample's own loss.
+        log ‖∂L/∂W_l‖² (Frobenius) of each sample's own loss, likewise.
     outputs : Array, shape (B, N)
         h_L.
     """
@@ -127,7 +136,7 @@ def through_depth(
     xp, weights, biases = _check_layers(weights, biases, x, nonfinite)
     h, saved, signal, sizes = x, [], [], []
     for weight, bias in zip(weights, biases, strict=True):
-        sizes.append(xp.sum(h * h, axis=-1))  # ‖h_{l−1}‖², the other factor of ‖∂L/∂W_l‖²
+        sizes.append(_log_square(xp, h))  # of ‖h_{l−1}‖, the other factor of ‖∂L/∂W_l‖
         a = xp.matmul(h, weight.T) + bias
         saved.append(kind.derivative(xp, a))
         signal.append(xp.mean(a * a, axis=-1))
@@ -138,16 +147,22 @@ def through_depth(
         d_output = xp.full_like(h, h.shape[1] ** -0.5)
     check_array("d_output", d_output, [("B", h.shape[0]), ("N_L", h.shape[1])], like=x, like_name="x")
     check_finite("d_output", d_output, nonfinite, first=None)
-    message, exponent, logs = d_output, xp.zeros_like(h[:, 0]), []
+    message, exponent, logs = d_output, widened(xp, xp.zeros_like(h[:, 0])), []
     for l in reversed(range(len(weights))):
         scaled, power = rescale(xp, (message * saved[l])[None, ...])
         delta, exponent = scaled[0, ...], exponent + xp.astype(power, exponent.dtype)
         message = xp.matmul(delta, weights[l])
-        logs.append(log_of(xp, xp.sum(delta * delta, axis=-1)) + 2 * math.log(2) * exponent)
+        logs.append(log_of(xp, widened(xp, xp.sum(delta * delta, axis=-1))) + 2 * math.log(2) * exponent)
     log_gradient = xp.stack(logs[::-1])
     answered = xp.where(log_gradient == -math.inf, xp.zeros_like(log_gradient), log_gradient)
     check_finite("log_gradient", answered, nonfinite, backward=True)
-    return DepthProfile(signal, log_gradient, log_gradient + log_of(xp, xp.stack(sizes)), h)
+    return DepthProfile(signal, log_gradient, log_gradient + xp.stack(sizes), h)
+
+
+def _log_square(xp: ModuleType, h: Array) -> Array:
+    """Return log ‖h‖² of each sample, (B,), where the squares themselves may leave the range."""
+    scaled, power = rescale(xp, h[None, ...])
+    return log_of(xp, widened(xp, xp.sum(scaled[0, ...] ** 2, axis=-1))) + 2 * math.log(2) * power
 
 
 def _check_layers(

@@ -59,7 +59,11 @@ def at_zero(name: str) -> tuple[float, float]:
 
 
 def overlap(name: str, q: float) -> Any:
-    """Return a function of c that gives E φ(u₁)φ(u₂) and its slope, q E φ′(u₁)φ′(u₂)."""
+    """Return a function of c that gives E φ(u₁)φ(u₂) and its slope, q E φ′(u₁)φ′(u₂).
+
+    The series ends at k = 400. To rounding for c up to 0.9 whatever q, and for any c up to q = 10. At c = .99
+    tanh is off by 3·10⁻⁶ at q = 100 and 3·10⁻⁴ at 10⁴, at c = .999 by 3·10⁻⁵ and 6·10⁻³.
+    """
     if name == "linear":
         return lambda c: (q * c, np.full_like(c, q))
     if name == "relu":

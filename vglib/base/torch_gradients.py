@@ -27,6 +27,7 @@ __all__ = [
     "presentable",
     "quick_norms",
     "read",
+    "row_lengths",
     "safe_norms",
     "wide_dtype",
     "zero",
@@ -66,7 +67,7 @@ def collect(given: list[Any], nonfinite: str) -> tuple[list[Gradient], list[list
     found: dict[int, Gradient] = {}
     groups: dict[Any, list[Tensor]] = {}
     for i, one in enumerate(given):  # runs in every step for every parameter, so it does little
-        name, parameter = one if isinstance(one, tuple) else (i, one)
+        name, parameter = _pair(i, one) if isinstance(one, tuple) else (i, one)
         if not isinstance(parameter, Tensor):
             raise TypeError(f"{called(name)} must be a tensor; got {type(parameter).__name__}")
         grad = parameter.grad
@@ -82,6 +83,13 @@ def collect(given: list[Any], nonfinite: str) -> tuple[list[Gradient], list[list
             groups[key] = [grad]
         found[id(parameter)] = (name, parameter, grad)
     return list(found.values()), list(groups.values())
+
+
+def _pair(i: int, one: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(one) == 2 and isinstance(one[0], str):
+        return one
+    kinds = ", ".join(type(part).__name__ for part in one)
+    raise TypeError(f"{called(i)} must be a parameter or (name, parameter); got a tuple ({kinds})")
 
 
 def called(name: str | int) -> str:
@@ -142,6 +150,16 @@ def safe_norms(group: list[Tensor], p: float) -> list[Tensor]:
     return norms
 
 
+def row_lengths(tensor: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+    """Return Euclidean norms along axes, which are kept; no square over- or underflows."""
+    wide = tensor.to(wide_dtype(tensor))
+    if wide.dtype != tensor.dtype:  # its squares stay within the range
+        return torch.linalg.vector_norm(wide, dim=dim, keepdim=True)
+    largest = torch.linalg.vector_norm(wide, math.inf, dim=dim, keepdim=True)
+    scale = torch.where(torch.isfinite(largest) & (largest > 0), largest, 1.0)
+    return torch.linalg.vector_norm(wide / scale, dim=dim, keepdim=True) * scale
+
+
 def presentable(norm: Tensor, groups: list[list[Tensor]]) -> Tensor:
     """Return the norm in the gradients' dtype, at least float32."""
     dtype = torch.float32
@@ -156,8 +174,8 @@ def on_host(tensor: Any) -> bool:
 
 
 def read(value: float | Tensor) -> float:
-    """Return a number of Python's; a tensor must be `on_host`."""
-    return float(value.numpy()) if isinstance(value, Tensor) else float(value)
+    """Return a number of Python's; a tensor that is not `on_host` is waited for."""
+    return float(value.numpy() if on_host(value) else value)
 
 
 def carry_on(found: list[Gradient], norm: Tensor, nonfinite: str) -> bool:

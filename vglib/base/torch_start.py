@@ -49,16 +49,21 @@ def start_module(
 
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"module must be a torch.nn.Module; got {type(module).__name__}")
-    if isinstance(skip, str):
+    if isinstance(skip, str) or not isinstance(skip, Iterable):
         raise TypeError(f"skip must be several names, such as ('head',); got {skip!r}")
-    skip, known = tuple(skip), dict(module.named_modules())
+    skip, every = tuple(skip), dict(module.named_modules(remove_duplicate=False))
     for name in skip:
-        if name not in known:
-            raise ValueError(f"skip must hold names of modules, such as {list(known)[1:4]}; got {name!r}")
-    plans = [plan for name, part in known.items() if not _inside(name, skip) for plan in _plans(name, part)]
+        if name not in every:
+            raise ValueError(f"skip must hold names of modules, such as {list(every)[1:4]}; got {name!r}")
+    # By identity: a weight tied to one that is left, under whatever name, is left too.
+    kept = {id(parameter) for name in skip for parameter in every[name].parameters()}
+    parts = [plan for name, part in module.named_modules() for plan in _plans(name, part)]
+    plans = [plan for plan in parts if id(plan[1]) not in kept]
     for name, parameter, *_ in plans:
         if torch.nn.parameter.is_lazy(parameter):
             raise ValueError(f"module: {name} has no size yet; send a batch through the lazy layer first")
+        if parameter.is_meta:
+            raise ValueError(f"module: {name} is on device meta, without numbers; call module.to_empty first")
     done: dict[str, float] = {}
     seen: set[int] = set()
     with torch.no_grad():
@@ -69,10 +74,6 @@ def start_module(
             done[name] = 0.0 if size is None else std(*fans(*size), follows)
             parameter.copy_(_values(torch, name, parameter, done[name], distribution, seed))
     return Started(done, tuple(name for name, p in module.named_parameters() if id(p) not in seen))
-
-
-def _inside(name: str, skip: tuple[str, ...]) -> bool:
-    return any(name == outer or name.startswith(f"{outer}.") for outer in skip)
 
 
 def _plans(prefix: str, part: Any) -> Iterator[tuple[str, Any, Any, str | None]]:

@@ -28,10 +28,13 @@ def updates(
 
     The optimiser may step at every yield, also with k1 < k2. The window is run again from a stored, detached
     state with the weights as they are now; the usual recipe, which keeps the graphs of earlier chunks, stops
-    with "modified by an inplace operation". Older gradients are dropped at each window, so `zero_grad` is not
-    needed. Memory is that of k2 steps, or of k1 if that is more.
+    with "modified by an inplace operation". Older gradients of the model's parameters are dropped at
+    each window, so `zero_grad` is not needed. Those of others, such as a readout that only `loss_fn` knows,
+    add up: make it part of the model, or call `optimizer.zero_grad()` after each step. Memory is that of k2
+    steps, or of k1 if that is more.
 
     The carried state was made with the weights before the last updates: it is stale by a little after each.
+    With k1 < k2 steps are run more than once, each time with dropout masks of their own.
 
     Parameters
     ----------
@@ -54,7 +57,7 @@ def updates(
     Yields
     ------
     TorchUpdate
-        With `window`, `loss` and `state`, the last two detached.
+        With `window`, `loss` and `state`, the last two detached; writing into `state` changes nothing.
 
     Raises
     ------
@@ -63,7 +66,7 @@ def updates(
     """
     from .torch_windows import run_windows, source_of
 
-    take, total, axis = source_of(model, x, steps, batch_first)
+    take, total, axis = source_of(model, x, loss_fn, steps, batch_first)
     return run_windows(model, take, axis, loss_fn, each_window(total, k1, k2), state)
 
 
@@ -110,6 +113,6 @@ def randomized_updates(
     """
     from .torch_windows import run_carried, source_of
 
-    take, total, axis = source_of(model, x, steps, batch_first)
+    take, total, axis = source_of(model, x, loss_fn, steps, batch_first)
     carry = random_carry(total, length, seed, power, block)
     return run_carried(model, take, axis, loss_fn, carry, state, whole_number("block", block, 1))

@@ -37,22 +37,28 @@ class TorchUpdate:
     state: Any
 
 
-def source_of(model: Any, x: Any, steps: int | None, batch_first: bool) -> tuple[Slices, int, int]:
+def source_of(
+    model: Any, x: Any, loss_fn: Any, steps: int | None, batch_first: bool
+) -> tuple[Slices, int, int]:
     """Return (start, stop) ↦ x of these steps, T, and the axis of time.
 
     Raises
     ------
     TypeError, ValueError
-        No module, no tensor and no callable, or a callable without `steps`.
+        No module, no tensor and no callable, a callable without `steps`, or no loss function.
     """
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}")
+    if not callable(loss_fn):
+        raise TypeError(
+            f"loss_fn must be a callable (output, start, stop) -> tensor; got {type(loss_fn).__name__}"
+        )
     axis = 1 if batch_first else 0
     if isinstance(x, torch.Tensor):
         if x.ndim < 2 or x.shape[axis] == 0:
             raise ValueError(f"x must have at least 2 axes and a step or more; got {tuple(x.shape)}")
-        if steps is not None:
-            raise ValueError(f"steps is for a callable x; x is a tensor with {x.shape[axis]} steps")
+        if steps is not None and steps != x.shape[axis]:
+            raise ValueError(f"steps is for a callable x; x has T={x.shape[axis]}, steps is {steps!r}")
         return (lambda start, stop: x.narrow(axis, start, stop - start)), x.shape[axis], axis
     if not callable(x):
         raise TypeError(f"x must be a tensor or a callable (start, stop); got {type(x).__name__}")
@@ -93,7 +99,7 @@ def run_windows(
         seen = joined.narrow(axis, window.first - window.start, window.stop - window.first)
         yield _backward(model, loss_fn, seen, window, carried)
         # Nothing of a graph may outlive its window.
-        del outputs, joined, seen, carried
+        del output, outputs, joined, seen, carried
 
 
 def run_carried(
@@ -129,9 +135,15 @@ def _backward(
     if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
         came = tuple(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
         raise TypeError(f"loss_fn(output, start, stop) must return a tensor with one number; got {came}")
+    if not loss.requires_grad:
+        raise ValueError(
+            "loss_fn(output, start, stop) must return what a gradient can flow from; got a tensor that does "
+            "not require one (a detached output, frozen weights, or torch.no_grad around the loop)"
+        )
     model.zero_grad(set_to_none=True)
     loss.backward()
-    return TorchUpdate(window, loss.detach(), _detached(carried))
+    # A copy of the state: the next window starts from the original, whatever a caller writes into this one.
+    return TorchUpdate(window, loss.detach().reshape(()), _mapped(carried, lambda s: s.detach().clone()))
 
 
 def _call(model: torch.nn.Module, x: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from .arrays import Array, check_finite
-from .errors import NonFiniteError
+from .errors import NonFiniteError, choice
 from .recurrence import Recurrence
 
-__all__ = ["Gradients", "Trace", "check_from_trace", "check_trace"]
+__all__ = ["WANTS", "Gradients", "Trace", "check_from_trace", "check_trace", "check_want"]
+
+WANTS = ("parameters", "inputs", "states")
+"""Gradients that a backward pass can be asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,3 +94,14 @@ def check_trace(trace: Any) -> None:
     """Raise TypeError unless `trace` is a `Trace`."""
     if not isinstance(trace, Trace):
         raise TypeError(f"trace must be what bptt.unroll returns; got {type(trace).__name__}")
+
+
+def check_want(want: Any) -> tuple[str, ...]:
+    """Return what is wanted, one name or several, as a tuple; raise unless each is one of `WANTS`."""
+    try:
+        names = (want,) if isinstance(want, str) else tuple(want)
+    except TypeError:
+        raise TypeError(f"want must be a sequence of names; got {want!r}") from None
+    for name in names:
+        choice("want", name, WANTS)
+    return names

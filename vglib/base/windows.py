@@ -6,7 +6,7 @@ Index legend: T steps; window n ends before step e_n = min(n·k1, T); carry z_t 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from .arrays import random_stream
 from .errors import whole_number
 
-__all__ = ["Window", "each_window", "random_carry", "windows"]
+__all__ = ["Window", "check_carry", "each_window", "random_carry", "windows"]
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,20 @@ def random_carry(
         carry[t] = 0.0 if cut else 1 / (1 - chance)
         since = 1 if cut else since + 1
     return carry
+
+
+def check_carry(carry: Sequence[float], steps: int) -> list[float]:
+    """Return carries as T floats of Python's; raise unless all are finite and none is negative."""
+    try:
+        factors = list(map(float, carry if not isinstance(carry, str) else (None,)))
+    except (TypeError, ValueError):
+        raise TypeError(f"carry must be a sequence of numbers; got {carry!r:.80}") from None
+    if len(factors) != steps:
+        raise ValueError(f"carry must hold T={steps} numbers; got {len(factors)}")
+    for t, z in enumerate(factors):
+        if not 0 <= z < math.inf:
+            raise ValueError(f"carry must be finite and not negative; got {z} at step {t}")
+    return factors
 
 
 def _more_than(name: str, value: float, low: float, why: str) -> float:
