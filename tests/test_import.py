@@ -38,8 +38,34 @@ def module(name):
 
 def test_import_loads_nothing_heavy():
     names = fresh("import vglib, sys, json; print(json.dumps(sorted(sys.modules)))")
-    assert "vglib.bptt" in names
+    assert "vglib.base.rnn" in names
     assert not {name.split(".")[0] for name in names} & set(HEAVY)
+    # Nor a topic: what one costs is paid by those who use it.
+    assert not {f"vglib.{topic}" for topic in TOPICS if topic != "version"} & set(names)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        "import vglib; found = vglib.clipping",
+        "from vglib import clipping as found",
+        "import vglib.clipping as found",
+        "from vglib import *; found = clipping",
+        "import vglib; found = getattr(vglib, 'clipping')",
+    ],
+)
+def test_a_topic_is_loaded_when_it_is_asked_for(ask):
+    code = f"{ask}\nimport sys, json, vglib; print(json.dumps([found.__name__, 'clipping' in vars(vglib)]))"
+    assert fresh(code) == ["vglib.clipping", True]
+
+
+def test_every_topic_is_a_name_of_the_package():
+    assert set(TOPICS) - {"version"} == set(vglib.__all__) - {"RNN", "NonFiniteError", "__version__"}
+    assert set(vglib.__all__) <= set(dir(vglib))
+    names = fresh("import vglib, json; print(json.dumps(dir(vglib)))")
+    assert set(vglib.__all__) <= set(names)  # before any is loaded: what a notebook completes
+    with pytest.raises(AttributeError, match="module 'vglib' has no attribute 'cliping'"):
+        vglib.cliping  # noqa: B018 - asking is what is tested
 
 
 def test_import_costs_little_beyond_numpy():

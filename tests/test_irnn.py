@@ -177,13 +177,13 @@ def test_half_precision_and_training(torch, rnn):
         ({"hidden": -1}, ValueError, "hidden must be at least 1; got -1"),
         ({"hidden": True}, TypeError, "hidden must be an integer; got True"),
         ({"seed": -1}, ValueError, "seed must be at least 0; got -1"),
-        ({"scale": 0}, ValueError, "scale must be a positive finite number; got 0"),
-        ({"scale": -1.0}, ValueError, r"scale must be a positive finite number; got -1\.0"),
-        ({"scale": math.inf}, ValueError, "scale must be a positive finite number; got inf"),
+        ({"scale": 0}, ValueError, "scale must be finite and above 0; got 0"),
+        ({"scale": -1.0}, ValueError, r"scale must be finite and above 0; got -1\.0"),
+        ({"scale": math.inf}, ValueError, "scale must be finite and above 0; got inf"),
         ({"scale": "1"}, TypeError, "scale must be a number; got '1'"),
         ({"scale": True}, TypeError, "scale must be a number; got True"),
-        ({"std": 0.0}, ValueError, r"std must be a positive finite number; got 0\.0"),
-        ({"std": math.nan}, ValueError, "std must be a positive finite number; got nan"),
+        ({"std": 0.0}, ValueError, r"std must be finite and above 0; got 0\.0"),
+        ({"std": math.nan}, ValueError, "std must be finite and above 0; got nan"),
         ({"std": None}, TypeError, "std must be a number; got None"),
         ({"std": [1.0, 2.0]}, TypeError, r"std must be a number; got \[1\.0, 2\.0\]"),
     ],
@@ -206,6 +206,13 @@ def test_bad_kinds():
         irnn.init(2, 3, xp="numpy")
     with pytest.raises(TypeError, match=r"dtype must be one of float32, float64.*; got int64"):
         irnn.init(2, 3, dtype="int64")
+
+
+@pytest.mark.parametrize("dtype", ["flot32", "int64", "Tensor"])
+def test_bad_dtypes_of_a_module(torch, dtype):
+    with pytest.raises(TypeError, match=f"dtype must be one of float32, float64, .*; got {dtype}"):
+        irnn.module(2, 3, dtype=dtype)
+    assert irnn.module(2, 3, dtype=np.float64).weight_hh_l0.dtype == torch.float64  # any library's own word
 
 
 def test_modules_that_are_refused(torch, rnn):

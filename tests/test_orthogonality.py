@@ -8,7 +8,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from vglib import RNN, NonFiniteError, bptt, jacobians, orthogonality
+from vglib import NonFiniteError, bptt, jacobians, orthogonality
 
 MAPS = ("exponential", "cayley", "householder")
 TIGHT = {"float64": 1e-13, "float32": 2e-6}
@@ -124,6 +124,30 @@ def test_householder_is_the_product_of_its_reflections(backend, dtype, n, k):
     backend.check(W, expected, dtype, scale=10)
     assert np.linalg.det(backend.numpy(W)) == pytest.approx((-1) ** k, abs=1e-5)
     assert away(backend.numpy(W)) < TIGHT[dtype]
+
+
+@pytest.mark.parametrize("length", [1e-300, 1e-200, 1e200, 1e300])
+def test_lengths_of_reflections_do_nothing_whatever_they_are(backend, length):
+    plain = draw(5, 3)
+    backend.check(
+        orthogonality.householder(backend.array(plain * length)),
+        backend.numpy(orthogonality.householder(backend.array(plain))),
+        scale=10,
+    )
+
+
+@pytest.mark.parametrize("scale", [1e3, 1e6, 1e30])
+def test_exponential_stays_orthogonal_however_large_the_angles(backend, dtype, scale):
+    W = orthogonality.exponential(backend.array(skewed(5, scale), dtype))
+    assert away(backend.numpy(W)) < TIGHT[dtype]
+
+
+@pytest.mark.parametrize("gap", [1e-3, 1e-8, 1e-12])
+def test_logarithm_near_a_half_turn(backend, gap):
+    angle = math.pi - gap
+    rotation = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    found = float(backend.numpy(orthogonality.logarithm(backend.array(rotation)))[1, 0])
+    assert abs(found - angle) < 4 * min(gap, 2.3e-16 / gap) + 1e-14
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -250,195 +274,6 @@ def test_linear_networks_are_isometric_for_a_thousand_steps(backend, name):
     assert np.max(np.abs(backend.numpy(jacobians.log_norms(trace, ord=2)))) < 1e-10
 
 
-# -- PyTorch ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def module(torch):
-    """Function that makes a recurrent module without touching the global random state."""
-
-    def make(kind="LSTM", inputs=3, hidden=6, seed=0, **options):
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            return getattr(torch.nn, kind)(inputs, hidden, **options)
-
-    return make
-
-
-GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
-
-
-def blocks_of(weight, gates):
-    return weight.detach().numpy().reshape(gates, -1, weight.shape[1])
-
-
-@pytest.mark.parametrize("kind", [*GATES, "RNNCell", "LSTMCell", "GRUCell"])
-def test_torchs_own_start_makes_the_stack_orthonormal_and_ours_each_gate(torch, module, kind):
-    net, gates = module(kind), GATES[kind.removesuffix("Cell")]
-    name = "weight_hh" if kind.endswith("Cell") else "weight_hh_l0"
-    weight = getattr(net, name)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        torch.nn.init.orthogonal_(weight)
-    assert away(weight.detach()) < 1e-5
-    if gates > 1:
-        assert away(blocks_of(weight, gates)) > 0.5  # the trap
-        assert orthogonality.defect(weight.detach(), gates) > 0.5
-    assert orthogonality.initialize_(net, gain=2.0) == (name,)
-    assert away(blocks_of(weight, gates) / 2) < 2e-6
-
-
-def test_torchs_own_parametrisation_has_the_same_trap(torch, module):
-    net = module("LSTM")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        torch.nn.utils.parametrizations.orthogonal(net, "weight_hh_l0")
-    assert away(net.weight_hh_l0.detach()) < 1e-5
-    assert away(blocks_of(net.weight_hh_l0, 4)) > 0.5
-
-
-def test_initialize_reaches_every_layer_direction_and_part(torch, module):
-    net = torch.nn.ModuleDict(
-        {"a": module("GRU", num_layers=2, bidirectional=True), "b": module("LSTM", proj_size=2)}
-    )
-    before = {name: p.detach().clone() for name, p in net.named_parameters()}
-    state = torch.get_rng_state()
-    names = orthogonality.initialize_(net, seed=5)
-    assert torch.equal(torch.get_rng_state(), state)
-    layers = [f"a.weight_hh_l{layer}{way}" for layer in (0, 1) for way in ("", "_reverse")]
-    assert sorted(names) == sorted([*layers, "b.weight_hh_l0"])
-    seen = []
-    for name, p in net.named_parameters():
-        if name in names:
-            assert away(blocks_of(p, 3 if name.startswith("a") else 4)) < 2e-6
-            seen.append(p.detach()[:2, :2])
-        else:
-            assert torch.equal(p, before[name])
-    assert len({tuple(s.flatten().tolist()) for s in seen}) == len(names)  # no two start alike
-    again = {name: p.detach().clone() for name, p in net.named_parameters()}
-    orthogonality.initialize_(net, seed=5)
-    assert all(torch.equal(p, again[name]) for name, p in net.named_parameters())
-
-
-def test_initialize_a_layer_of_ones_own(torch):
-    class Own(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight_hh = torch.nn.Parameter(torch.zeros(10, 5, dtype=torch.float64))
-
-    own = Own()
-    orthogonality.initialize_(own)
-    assert away(blocks_of(own.weight_hh, 2)) < 1e-13
-    orthogonality.initialize_(own, gates=1)
-    assert away(own.weight_hh.detach()) < 1e-13
-
-
-@pytest.mark.parametrize("map", MAPS)
-@pytest.mark.parametrize("kind", GATES)
-def test_parametrize_keeps_the_start_and_the_forward_pass(torch, module, kind, map):
-    net, same = module(kind), module(kind)
-    for one in (net, same):
-        orthogonality.initialize_(one, seed=1)
-    start = net.weight_hh_l0.detach().clone()
-    assert orthogonality.parametrize_(net, map=map) is net
-    assert (net.weight_hh_l0 - start).abs().max() < 1e-6
-    x = torch.tensor(draw(7, 2, 3), dtype=torch.float32)
-    torch.testing.assert_close(net(x)[0], same(x)[0], rtol=0, atol=1e-5)
-    # The gradient of the free numbers is the weight's, pulled back through the map.
-    weight = same.weight_hh_l0
-    (g,) = torch.autograd.grad(same(x)[0].square().sum(), weight)
-    free = net.parametrizations.weight_hh_l0.original
-    (pulled,) = torch.autograd.grad((net.weight_hh_l0 * g).sum(), free)
-    (direct,) = torch.autograd.grad(net(x)[0].square().sum(), free)
-    assert direct.abs().max() > 1e-3
-    torch.testing.assert_close(direct, pulled, rtol=0, atol=2e-4 * float(pulled.abs().max()))
-    cell = RNN.from_torch(net) if kind == "RNN" else None
-    assert cell is None or away(cell.weight_hh) < 1e-6
-
-
-def steps(torch, net, count, rate=0.01, seed=0):
-    """Train on random sequences, as a reader would; the loss looks at every output."""
-    optimiser = torch.optim.Adam(net.parameters(), lr=rate)
-    rng = np.random.default_rng(seed)
-    x = torch.tensor(rng.normal(size=(count, 3, 2, 3)), dtype=torch.float32)
-    y = torch.tensor(rng.normal(size=(count, 3, 2, 6)), dtype=torch.float32)
-    for i in range(count):
-        h = x[i]
-        with torch.nn.utils.parametrize.cached():  # a fused layer reads its weight twice
-            for layer in net:
-                h, _ = layer(h)
-        optimiser.zero_grad()
-        (h - y[i]).square().mean().backward()
-        optimiser.step()
-
-
-@pytest.mark.parametrize("map", MAPS)
-def test_float32_stays_orthogonal_over_a_thousand_steps_of_adam(torch, module, map):
-    net = torch.nn.ModuleList(module(kind, 3 if kind == "RNN" else 6, seed=i) for i, kind in enumerate(GATES))
-    orthogonality.initialize_(net)
-    starts = [layer.weight_hh_l0.detach().clone() for layer in net]
-    for layer in net:
-        orthogonality.parametrize_(layer, map=map)
-    steps(torch, net, 1000)
-    for layer, start, gates in zip(net, starts, GATES.values(), strict=True):
-        weight = layer.weight_hh_l0.detach()
-        assert away(blocks_of(weight.double(), gates)) < 1e-6
-        assert (weight - start).norm() > 0.5  # and it has moved
-        signs = np.linalg.det(blocks_of(weight.double(), gates))
-        np.testing.assert_allclose(signs, np.linalg.det(blocks_of(start.double(), gates)), atol=1e-5)
-
-
-@pytest.mark.parametrize("map", MAPS)
-def test_state_dict_assignment_and_removal(torch, module, map):
-    net = torch.nn.ModuleList([module("GRU")])
-    orthogonality.initialize_(net)
-    orthogonality.parametrize_(net[0], map=map)
-    steps(torch, net, 5)
-    trained = net[0].weight_hh_l0.detach().clone()
-    other = torch.nn.ModuleList([module("GRU", seed=9)])
-    orthogonality.initialize_(other, seed=9)
-    orthogonality.parametrize_(other[0], map=map)
-    other.load_state_dict(net.state_dict())
-    assert torch.equal(other[0].weight_hh_l0, trained)
-    steps(torch, net, 3, seed=1)
-    steps(torch, other, 3, seed=1)
-    assert torch.equal(other[0].weight_hh_l0, net[0].weight_hh_l0)  # and training goes on alike
-    new = torch.tensor(orthogonality.orthogonal((18, 6), gates=3, seed=8, dtype="float32"))
-    net[0].weight_hh_l0 = new
-    assert (net[0].weight_hh_l0 - new).abs().max() < 1e-6
-    x = torch.zeros(4, 1, 3)
-    out = net[0](x)[0].detach()
-    torch.nn.utils.parametrize.remove_parametrizations(net[0], "weight_hh_l0")
-    assert dict(net[0].named_parameters()).keys() == dict(module("GRU").named_parameters()).keys()
-    torch.testing.assert_close(net[0](x)[0].detach(), out, rtol=0, atol=1e-6)
-    assert away(blocks_of(net[0].weight_hh_l0, 3)) < 2e-6
-
-
-def test_other_starts_become_the_nearest_orthogonal_matrix(torch, module):
-    net = module("LSTM")
-    start = net.weight_hh_l0.detach().clone().double()
-    orthogonality.parametrize_(net)
-    for block, got in zip(start.view(4, 6, 6), net.weight_hh_l0.detach().view(4, 6, 6), strict=True):
-        u, _, vh = torch.linalg.svd(block)
-        assert (got - u @ vh).abs().max() < 1e-5
-
-
-def test_layers_directions_autocast_and_cached(torch, module):
-    net = module("GRU", num_layers=2, bidirectional=True)
-    orthogonality.initialize_(net)
-    for name in [name for name, _ in net.named_parameters() if name.startswith("weight_hh")]:
-        orthogonality.parametrize_(net, name, map="cayley")
-    x = torch.zeros(3, 1, 3)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        weight = net.weight_hh_l1_reverse
-    assert weight.dtype == torch.float32
-    assert away(blocks_of(weight, 3)) < 2e-6
-    with torch.nn.utils.parametrize.cached():
-        assert net.weight_hh_l0 is net.weight_hh_l0
-        net(x)[0].sum().backward()
-    assert "map='cayley', gates=3" in repr(net)
-
-
 # -- bad input --------------------------------------------------------------------------------------------
 
 SKEW, TURN = skewed(3), orthogonality.orthogonal((3, 3))
@@ -516,7 +351,12 @@ def test_arrays_that_do_not_fit(name, good):
             "gates=3 does not divide the 4 rows of shape",
         ),
         (lambda: orthogonality.orthogonal((2, 2), gain="2"), TypeError, "gain must be a number; got '2'"),
-        (lambda: orthogonality.orthogonal((2, 2), gain=math.nan), ValueError, "gain must be finite; got nan"),
+        (
+            lambda: orthogonality.orthogonal((2, 2), gain=math.nan),
+            ValueError,
+            "gain must be finite and at .* 0; got nan",
+        ),
+        (lambda: orthogonality.orthogonal((2, 2), gain=-1), ValueError, "gain must be .* at least 0; got -1"),
         (lambda: orthogonality.orthogonal((2, 2), seed=-1), ValueError, "seed must be at least 0; got -1"),
         (
             lambda: orthogonality.orthogonal((2, 2), dtype="int32"),
@@ -529,61 +369,6 @@ def test_arrays_that_do_not_fit(name, good):
 def test_values_that_do_not_fit(call, error, message):
     with pytest.raises(error, match=message):
         call()
-
-
-def test_modules_that_do_not_fit(torch, module):
-    init, keep = orthogonality.initialize_, orthogonality.parametrize_
-    lstm, linear = module("LSTM"), torch.nn.Linear(3, 3)
-    done = keep(module("RNN"))
-    broken = module("RNN")
-    broken.weight_hh_l0.data[0, 0] = math.inf
-    cases = [
-        (lambda: init(np.eye(2)), TypeError, "module must be a torch.nn.Module; got ndarray"),
-        (lambda: keep(None), TypeError, "module must be a torch.nn.Module; got NoneType"),
-        (lambda: init(linear), ValueError, "module must have a recurrent weight.*; Linear has none"),
-        (lambda: init(lstm, gates=5), ValueError, "gates=5 does not divide the 24 rows of weight_hh_l0"),
-        (lambda: init(lstm, gates=1.0), TypeError, "gates must be an integer; got 1.0"),
-        (lambda: init(lstm, seed=None), TypeError, "seed must be an integer; got None"),
-        (lambda: init(lstm, gain=math.inf), ValueError, "gain must be finite; got inf"),
-        (lambda: init(done), ValueError, "weight_hh_l0 is parametrised already; initialise it before"),
-        (lambda: keep(done), ValueError, "'weight_hh_l0' is parametrised already; .*remove_parametrizations"),
-        (
-            lambda: keep(lstm, "weight_hh"),
-            ValueError,
-            "name must be one of the module's own weights, weight_ih_l0",
-        ),
-        (lambda: keep(lstm, 3), TypeError, "name must be the name of a weight; got 3"),
-        (lambda: keep(lstm, map="expm"), ValueError, "map must be one of 'exponential', .*; got 'expm'"),
-        (
-            lambda: keep(lstm, "weight_ih_l0"),
-            ValueError,
-            r"must have shape \(G·H, H\) with G=4.*; got \(24, 3\)",
-        ),
-        (
-            lambda: keep(lstm, "bias_ih_l0"),
-            ValueError,
-            r"bias_ih_l0 must be a matrix \(G·H, H\); got shape \(24,\)",
-        ),
-        (lambda: keep(lstm, gates=2), ValueError, r"must have shape \(G·H, H\) with G=2"),
-        (lambda: keep(module("LSTM", proj_size=2)), ValueError, r"square for each gate; got \(24, 2\)"),
-        (lambda: keep(broken), NonFiniteError, "weight_hh_l0 is not finite"),
-    ]
-    for call, error, message in cases:
-        with pytest.raises(error, match=message):
-            call()
-    assert isinstance(broken.weight_hh_l0, torch.nn.Parameter)  # a refusal leaves the module as it was
-    both = torch.nn.ModuleList([module("LSTM"), module("GRU")])
-    before = both[0].weight_hh_l0.detach().clone()
-    with pytest.raises(ValueError, match="gates=4 does not divide the 18 rows"):
-        init(both, gates=4)
-    assert torch.equal(both[0].weight_hh_l0, before)
-
-
-def test_numbers_that_are_not_finite_reach_the_forward_pass_as_such(torch, module):
-    net = orthogonality.parametrize_(module("RNN"))
-    with torch.no_grad():
-        net.parametrizations.weight_hh_l0.original[1, 0] = math.nan
-    assert bool(net.weight_hh_l0.isnan().any())
 
 
 def test_the_mathematics_needs_no_torch():

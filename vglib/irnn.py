@@ -14,13 +14,13 @@ Source: Le, Jaitly and Hinton (2015), who draw W_ih with std = 0.001, start spee
 
 from __future__ import annotations
 
-import math
 from types import ModuleType
 from typing import Any
 
-from .base.arrays import convert, random_stream, resolve_namespace
-from .base.errors import whole_number
+from .base.arrays import convert, random_stream, resolve_dtype, resolve_namespace
+from .base.errors import real_number, whole_number
 from .base.rnn import RNN
+from .base.torch_weights import check_settable
 
 __all__ = ["init", "initialize_", "module"]
 
@@ -70,7 +70,7 @@ def init(
            [0., 0., 1.]])
     """
     inputs, hidden = whole_number("inputs", inputs, 1), whole_number("hidden", hidden, 1)
-    scale, std = _positive("scale", scale), _positive("std", std)
+    scale, std = real_number("scale", scale, 0, above=True), real_number("std", std, 0, above=True)
     xp, seed = resolve_namespace(xp), whole_number("seed", seed, 0)
     weight_ih = convert(_input_weights(hidden, inputs, std, seed, ""), xp, dtype, device)
     where = {"dtype": weight_ih.dtype, "device": device}
@@ -105,12 +105,21 @@ def module(
     ------
     ValueError, TypeError
         As `init` and `initialize_`; a `nonlinearity` other than 'relu'.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from vglib import irnn
+    >>> layer = irnn.module(inputs=2, hidden=3)
+    >>> outputs, last = layer(torch.ones(150, 1, 2))
+    >>> torch.equal(layer.weight_hh_l0.detach(), torch.eye(3))
+    True
     """
     import torch
 
     inputs, hidden = whole_number("inputs", inputs, 1), whole_number("hidden", hidden, 1)
     options = {"nonlinearity": "relu", **options}
-    dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    dtype = resolve_dtype(resolve_namespace(torch), dtype)
     device = torch.device("cpu" if device is None else device)
     # Making a module draws weights; that must not move torch's global random state.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -144,6 +153,14 @@ def initialize_(module: Any, scale: float = 1.0, std: float = 0.001, seed: int =
     ValueError
         tanh units, which squash what the identity keeps; weights that are parametrised, so that they cannot
         be set; weights without data, on the device 'meta'.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from vglib import irnn
+    >>> model = torch.nn.Sequential(torch.nn.RNN(2, 3, nonlinearity="relu"))
+    >>> irnn.initialize_(model[0], scale=0.9)
+    RNN(2, 3)
     """
     import torch
 
@@ -154,11 +171,15 @@ def initialize_(module: Any, scale: float = 1.0, std: float = 0.001, seed: int =
             "module must have nonlinearity='relu', so that a unit that is on is passed on unchanged; "
             f"got nonlinearity={module.nonlinearity!r}"
         )
-    scale, std, seed = _positive("scale", scale), _positive("std", std), whole_number("seed", seed, 0)
+    scale, std, seed = (
+        real_number("scale", scale, 0, above=True),
+        real_number("std", std, 0, above=True),
+        whole_number("seed", seed, 0),
+    )
     suffixes = _suffixes(module)
     for suffix in suffixes:  # all of them before any is changed
         for name in ("weight_ih", "weight_hh"):
-            _check_settable(module, name + suffix)
+            check_settable(module, name + suffix)
     with torch.no_grad():
         for suffix in suffixes:
             weight = getattr(module, "weight_ih" + suffix)
@@ -181,30 +202,6 @@ def _suffixes(module: Any) -> list[str]:
     return [f"_l{layer}{direction}" for layer in range(module.num_layers) for direction in directions]
 
 
-def _check_settable(module: Any, name: str) -> None:
-    """Raise ValueError unless a weight is a plain parameter that holds numbers."""
-    if name not in module._parameters:
-        raise ValueError(
-            f"module's {name} is computed by a parametrisation, so that it cannot be set; call initialize_ "
-            "before the parametrisation is registered"
-        )
-    if getattr(module, name).is_meta:
-        raise ValueError(f"module's {name} is on the device 'meta' and holds no numbers; move it first")
-
-
 def _input_weights(hidden: int, inputs: int, std: float, seed: int, suffix: str) -> Any:
     """Return W_ih (H, D), the same for the explicit cell and for PyTorch's first layer."""
     return random_stream(seed, f"irnn.init{suffix}").normal(0.0, std, (hidden, inputs))
-
-
-def _positive(name: str, value: Any) -> float:
-    """Return a positive number as a float."""
-    try:
-        number = None if isinstance(value, bool | str) else float(value)
-    except (TypeError, ValueError):
-        number = None
-    if number is None:
-        raise TypeError(f"{name} must be a number; got {value!r}")
-    if not 0 < number < math.inf:
-        raise ValueError(f"{name} must be a positive finite number; got {value!r}")
-    return number

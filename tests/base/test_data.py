@@ -159,7 +159,21 @@ def test_specimen_dtype(backend, dtype):
     backend.check(sentence.x, specimen().x, dtype)
 
 
-@pytest.mark.parametrize("lag", [SHORTEST - 1, LONGEST + 1, 0, -3])
-def test_specimen_lag_out_of_range(lag):
-    with pytest.raises(ValueError, match=rf"lag must be 5 to {LONGEST} words; got {lag}"):
-        specimen(lag)
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"lag": SHORTEST - 1}, ValueError, "lag must be at least 5; got 4"),
+        ({"lag": -3}, ValueError, "lag must be at least 5; got -3"),
+        ({"lag": LONGEST + 1}, ValueError, rf"lag must be 5 to {LONGEST} words; got {LONGEST + 1}"),
+        ({"lag": 16.0}, TypeError, r"lag must be an integer; got 16\.0"),
+        ({"lag": "16"}, TypeError, "lag must be an integer; got '16'"),
+        ({"inputs": 0}, ValueError, "inputs must be at least 1; got 0"),
+        ({"inputs": True}, TypeError, "inputs must be an integer; got True"),
+        ({"inputs": 2.5}, TypeError, r"inputs must be an integer; got 2\.5"),
+        ({"seed": -1}, ValueError, "seed must be at least 0; got -1"),
+        ({"dtype": "int8"}, TypeError, "dtype must be one of .*; got int8"),
+    ],
+)
+def test_specimen_bad_input(options, error, message):
+    with pytest.raises(error, match=message):
+        specimen(**options)

@@ -57,6 +57,13 @@ def test_a_model_in_evaluation_mode_is_trained_in_training_mode(toy):
     assert not model.training
 
 
+def test_gradients_are_switched_on_for_the_run(toy):
+    expected = toy.run().loss
+    with torch.no_grad():
+        assert toy.run().loss.tolist() == expected.tolist()
+        assert not torch.is_grad_enabled()
+
+
 def test_modes_come_back_after_a_failure(toy):
     model = toy.made()
     with pytest.raises(ZeroDivisionError):

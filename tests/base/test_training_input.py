@@ -114,6 +114,12 @@ BAD = [
         ValueError,
         r"^device must be 'auto' or one that PyTorch has here; got 'cuda:99': ",
     ),
+    (
+        {"optimizer": lambda _: torch.optim.SGD(model_of().parameters(), lr=0.1)},
+        ValueError,
+        r"^optimizer must return one over the parameters that it is handed; this one holds none of them$",
+    ),
+    ({"device": "meta"}, ValueError, r"^device must be 'auto' or one .*; got 'meta': it holds no numbers$"),
     ({"device": 0}, TypeError, r"^device must be a string or a torch\.device; got 0$"),
     ({"checkpoint": 3}, TypeError, r"^checkpoint must be a path or None; got 3$"),
     ({"checkpoint": b"run.pt"}, TypeError, r"^checkpoint must be a path or None; got b'run\.pt'$"),
@@ -139,7 +145,9 @@ def test_nothing_is_positional_beyond_the_third():
         fit(model_of(), batch_of, loss_fn, 2, SGD)
 
 
-@pytest.mark.parametrize("changes", [{"optimizer": None}, {"steps": 0}, {"device": "abacus"}, {"clip": 1.0}])
+@pytest.mark.parametrize(
+    "changes", [{"optimizer": None}, {"steps": 0}, {"device": "abacus"}, {"device": "meta"}, {"clip": 1.0}]
+)
 def test_nothing_has_happened_to_the_model(changes):
     model = model_of()
     before = [parameter.detach().clone() for parameter in model.parameters()]

@@ -1,5 +1,7 @@
 """The reproductions `adding` and `pixels`, and the nets they share: tiny runs, and the stored ones."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,18 @@ def test_adding_is_a_function_of_settings_and_seed():
     assert len(first["before"]["message"]) == len(first["after"]["message"]) == 9
     assert first["before"]["singular"] == first["before"]["radius"] == 1.0
     store.make(tiny(), 3, first)
+
+
+def test_networks_leave_every_random_state_alone(monkeypatch):
+    from vglib.course.reproductions import copying
+
+    # What torch.manual_seed would do to each GPU there is, and nobody would undo.
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("seeds all GPUs"))
+    before = torch.get_rng_state()
+    first = last_step.make("tanh", 2, 3, 1, seed=5)
+    assert torch.equal(first.layer.weight_hh_l0, last_step.make("tanh", 2, 3, 1, seed=5).layer.weight_hh_l0)
+    copying._start({**copying.REPRODUCTION.settings[0], "hidden": 4}, seed=0)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_adding_learns_and_stops():
@@ -77,6 +91,15 @@ def test_the_message_is_the_gradient_by_the_states(net):
     states = bptt.backprop(trace, np.zeros((7, 4, 5)), np.tile(row, (4, 1))).states
     expected = np.log10(np.sqrt((states**2).sum(axis=(1, 2))))
     np.testing.assert_allclose(logs, expected - expected[-1], atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e4])
+def test_the_message_is_measured_where_its_square_is_no_number(scale):
+    reader = last_step.make("IRNN", 2, 5, 1, seed=0, scale=scale)
+    with torch.no_grad():
+        reader.layer.bias_ih_l0.fill_(1.0)  # all units on: each step multiplies by the scale, all the way
+    logs = last_step.message(reader, torch.rand(60, 2, 2))
+    np.testing.assert_allclose(logs, math.log10(scale) * np.arange(60, -1, -1), rtol=1e-6)
 
 
 def test_a_dead_network_passes_no_message():

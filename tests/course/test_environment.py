@@ -119,6 +119,10 @@ def test_it_runs_by_path_with_the_standard_library_alone():
 def test_it_costs_nothing_when_up_to_date(checkout):
     root, _ = checkout
     environment.ensure(root)
-    start = time.perf_counter()
-    environment.ensure(root)
-    assert time.perf_counter() - start < 0.1
+    # The best of a few: what else the machine does is not its cost.
+    spent = []
+    for _ in range(5):
+        start = time.perf_counter()
+        environment.ensure(root)
+        spent.append(time.perf_counter() - start)
+    assert min(spent) < 0.1

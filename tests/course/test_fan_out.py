@@ -50,6 +50,16 @@ def die_once(mark):
         die()
     return "alive"
 
+def after(path):
+    while not Path(path).exists():
+        time.sleep(0.02)
+    return "after"
+
+def stall_once(value, folder):
+    known = list(Path(folder).glob(f"{value}.*"))
+    slow(0.0 if known else 600.0, value, folder)
+    return value
+
 def slow(seconds, value, folder):
     (Path(folder) / f"{value}.{os.getpid()}").touch()
     time.sleep(seconds)
@@ -95,11 +105,13 @@ def gone(process):
 @pytest.mark.parametrize("workers", [Inline(), Processes(2)])
 def test_values_and_errors(tasks, workers):
     some = {str(i): partial(tasks.double, i) for i in range(5)}
-    found = outcomes({**some, "bad": partial(tasks.fail, "text"), "stubborn": tasks.stubborn}, workers)
-    bad, stubborn = found.pop("bad"), found.pop("stubborn")
+    bad_ones = {"bad": partial(tasks.fail, "text"), "stubborn": tasks.stubborn, "left": tasks.leave}
+    found = outcomes({**bad_ones, **some}, workers)
+    bad, stubborn, left = (found.pop(name) for name in bad_ones)
     assert found == {str(i): 2 * i for i in range(5)}
     assert (type(bad), str(bad)) == (ValueError, "text")
     assert str(stubborn).endswith("cannot be unpickled")
+    assert (type(left), str(left)) == (SystemExit, "left")
     assert outcomes({}, workers) == {}
 
 
@@ -122,11 +134,12 @@ def test_what_cannot_be_pickled_is_an_outcome(tasks):
 
 
 def test_results_come_as_they_are_done(tasks, tmp_path):
-    some = {
-        "slow": partial(tasks.slow, 3.0, "slow", tmp_path),
-        "quick": partial(tasks.slow, 0.0, "quick", tmp_path),
-    }
-    assert [outcome.key for outcome in fan_out(some, Processes(2))] == ["quick", "slow"]
+    mark = tmp_path / "mark"
+    some = {"slow": partial(tasks.after, mark), "quick": partial(tasks.double, 1)}
+    with closing(fan_out(some, Processes(2))) as found:
+        assert next(found).key == "quick"
+        mark.touch()
+        assert [(outcome.key, outcome.value) for outcome in found] == [("slow", "after")]
 
 
 def test_a_killed_worker_loses_nothing(tasks, tmp_path):
@@ -144,7 +157,8 @@ def test_a_worker_killed_from_outside(tasks, tmp_path):
 
     thread = threading.Thread(target=kill)
     thread.start()
-    some = {name: partial(tasks.slow, 1.0, name, tmp_path) for name in ("first", "second", "third")}
+    some = {"first": partial(tasks.stall_once, "first", tmp_path)}
+    some |= {name: partial(tasks.slow, 0.0, name, tmp_path) for name in ("second", "third")}
     assert outcomes(some, Processes(2)) == {name: name for name in some}
     thread.join()
     assert len(list(tmp_path.glob("first.*"))) == 2

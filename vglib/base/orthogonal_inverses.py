@@ -27,7 +27,8 @@ __all__ = [
 def logarithm(W: Array) -> Array:
     """Return the skew-symmetric A with exp(A) = W and no angle beyond π.
 
-    By square roots: that of a rotation is the orthogonal matrix nearest to I + W.
+    By square roots: that of a rotation is the orthogonal matrix nearest to I + W. Digits are lost near the
+    eigenvalue −1: an angle of π − δ comes back with an error of about ε/δ, at most √ε, where ε is rounding.
 
     Parameters
     ----------

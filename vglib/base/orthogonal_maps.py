@@ -39,6 +39,8 @@ __all__ = [
 # Diagonal Padé approximant of degree 13, b_j / b_0; good to float64's rounding up to a norm of 5.37.
 PADE = [math.comb(13, j) * math.factorial(26 - j) / math.factorial(26) for j in range(14)]
 PADE_REACH = 5.37
+# After so many squarings a defect of float32's rounding is still small enough for one Newton step.
+MANY = 8
 
 
 def skew(X: Array) -> Array:
@@ -143,9 +145,12 @@ def householder(V: Array) -> Array:
     """
     xp = check_matrix("V", V)
     check_finite("V", V, "refuse", first=None)
-    if bool(xp.any(xp.max(xp.abs(V), axis=-2) == 0)):
+    wide = widened(xp, V)
+    largest = xp.max(xp.abs(wide), axis=-2, keepdims=True)
+    if bool(xp.any(largest == 0)):
         raise ValueError("V must have no column that is 0, along which there is no reflection; it has one")
-    return xp.astype(polished(xp, householder_of(xp, V)), V.dtype)
+    # The square of a length may be no number although the length is one.
+    return xp.astype(polished(xp, householder_of(xp, wide / largest)), V.dtype)
 
 
 # -- the same without a check, widened, and not yet polished ----------------------------------------------
@@ -160,7 +165,9 @@ def skew_of(xp: ModuleType, X: Array) -> Array:
 def exponential_of(xp: ModuleType, A: Array) -> Array:
     """Return exp(A); NaN for an A that is not finite."""
     eye, wide = identity_like(xp, A), widened(xp, A)
-    size = float(to_numpy(xp.max(xp.sum(xp.abs(wide), axis=-1))))
+    largest = xp.max(xp.sum(xp.abs(wide), axis=-1))
+    # Not through NumPy, to which torch.func's tensors do not go.
+    size = float(largest.detach() if hasattr(largest, "detach") else largest)
     squarings = max(0, math.ceil(math.log2(size / PADE_REACH))) if 0 < size < math.inf else 0
     wide = wide * 2.0**-squarings
     A2 = xp.matmul(wide, wide)
@@ -173,6 +180,8 @@ def exponential_of(xp: ModuleType, A: Array) -> Array:
     W = xp.linalg.solve(even - odd, even + odd)
     for _ in range(squarings):
         W = xp.matmul(W, W)
+        if squarings > MANY:
+            W = polished(xp, W)
     return W
 
 

@@ -14,16 +14,19 @@ from typing import Any
 import torch
 from torch.nn.utils import parametrize
 
-from .arrays import check_finite, convert, dtype_name, namespace, random_stream
+from .arrays import check_dtype_name, check_finite, convert, dtype_name, namespace, random_stream
 from .errors import choice, whole_number
 from .orthogonal_inverses import nearest, reflections
 from .orthogonal_maps import cayley_of, exponential_of, householder_of, identity_like, polished, skew_of
+from .torch_weights import check_settable
 
 __all__ = ["MAPS", "PerGate", "initialize", "parametrize_weight"]
 
 MAPS = ("exponential", "cayley", "householder")
 KINDS = {torch.nn.RNN: 1, torch.nn.LSTM: 4, torch.nn.GRU: 3}
 KINDS |= {torch.nn.RNNCell: 1, torch.nn.LSTMCell: 4, torch.nn.GRUCell: 3}
+# What `weight_norm` and `spectral_norm` of old compute a weight from.
+PARTS = ("_g", "_v", "_orig")
 
 
 class PerGate(torch.nn.Module):
@@ -86,8 +89,16 @@ def parametrize_weight(module: torch.nn.Module, name: str, map: str, gates: int 
         )
     weights = dict(module.named_parameters(recurse=False))
     if name not in weights:
-        raise ValueError(f"name must be one of the module's own weights, {', '.join(weights)}; got {name!r}")
+        holders = [inner for inner, part in module.named_modules() if inner and name in part._parameters]
+        if holders:
+            raise ValueError(
+                f"module must be the layer that holds {name}, such as module.get_submodule({holders[0]!r}); "
+                f"got {type(module).__name__}, which contains it"
+            )
+        known = ", ".join(weights) or "of which there are none"
+        raise ValueError(f"name must be one of the module's own weights, {known}; got {name!r}")
     weight = weights[name]
+    check_settable(module, name)
     gates = _gates(module, name, weight, gates)
     rows, columns = weight.shape
     if rows != gates * columns:
@@ -104,15 +115,14 @@ def initialize(
 ) -> tuple[str, ...]:
     """Fill every weight_hh of a module and of its parts; return their names."""
     _check_module(module)
-    found = []
+    found, seen = [], set()
     for prefix, part in module.named_modules():
-        if parametrize.is_parametrized(part):
-            held = [name for name in part.parametrizations if name.startswith("weight_hh")]
-            if held:
-                raise ValueError(f"module: {held[0]} is parametrised already; initialise it before that")
-        for name, weight in part.named_parameters(recurse=False):
-            if name.startswith("weight_hh"):
+        for name in _recurrent_weights(part):
+            check_settable(part, name)
+            weight = getattr(part, name)
+            if id(weight) not in seen:  # shared with another part: set once, under its first name
                 found.append((f"{prefix}.{name}".lstrip("."), part, name, weight))
+                seen.add(id(weight))
     if not found:
         raise ValueError(
             f"module must have a recurrent weight, whose name begins with weight_hh; {type(module).__name__} "
@@ -122,10 +132,20 @@ def initialize(
     for full, part, name, weight in found:
         # A stream of its own for each name: no two layers start alike.
         stream = random_stream(seed, f"orthogonality.{full}")
+        check_dtype_name(f"{full}'s dtype", dtype_name(weight.dtype), namespace(weight))
         blocks.append(draw(tuple(weight.shape), gain, _gates(part, name, weight, gates), stream))
     for block, (*_, weight) in zip(blocks, found, strict=True):
         weight.copy_(convert(block, namespace(weight), dtype_name(weight.dtype), weight.device))
     return tuple(full for full, *_ in found)
+
+
+def _recurrent_weights(part: torch.nn.Module) -> list[str]:
+    """Return the names of a module's own recurrent weights, parameters and computed ones."""
+    held = part.parametrizations if parametrize.is_parametrized(part) else ()
+    names = [*(name for name, weight in part._parameters.items() if weight is not None), *held]
+    for ending in PARTS:
+        names = [name.removesuffix(ending) for name in names]
+    return list(dict.fromkeys(name for name in names if name.startswith("weight_hh")))
 
 
 def _gates(module: torch.nn.Module, name: str, weight: torch.Tensor, gates: int | None) -> int:

@@ -74,7 +74,7 @@ class _InlineExecutor(Executor):
         future: Future[Any] = Future()
         try:
             future.set_result(function(*args, **kwargs))
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # as in a process of its own; Ctrl-C is for all
             future.set_exception(error)
         return future
 

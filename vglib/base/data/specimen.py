@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, random_stream
+from ..errors import whole_number
 from .place import Place
 
 __all__ = ["Specimen", "specimen"]
@@ -85,12 +86,15 @@ def specimen(
 
     Raises
     ------
-    ValueError
-        A lag that the sentence cannot have.
+    ValueError, TypeError
+        A lag that the sentence cannot have, or another number that is no whole one or too small; an unknown
+        library or dtype.
     """
-    if not SHORTEST <= lag <= LONGEST:
+    lag, inputs = whole_number("lag", lag, SHORTEST), whole_number("inputs", inputs, 1)
+    seed, place = whole_number("seed", seed, 0), Place(xp, device, dtype)
+    if lag > LONGEST:
         raise ValueError(f"lag must be {SHORTEST} to {LONGEST} words; got {lag}")
     words = (*START.split(), SOURCE, *FILLER.split()[: lag - SHORTEST], *END.split())
     vectors = {word: random_stream(seed, f"word {word}").normal(size=inputs) for word in set(words)}
     x = np.stack([vectors[word] for word in words])[:, None, :]
-    return Specimen(words, TARGET, len(START.split()), Place(xp, device, dtype).real(x))
+    return Specimen(words, TARGET, len(START.split()), place.real(x))

@@ -42,6 +42,8 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else found)
     try:
         chosen = torch.device(device)
+        if chosen.type == "meta":  # which would take the model's weights away
+            raise RuntimeError("it holds no numbers")
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError, ImportError) as error:
         raise ValueError(

@@ -74,7 +74,8 @@ class Run:
     def run(self) -> History:
         """Train to the end."""
         into_training = contextlib.nullcontext() if self.model.training else mode(self.model, training=True)
-        with into_training, seeded(self.device, self._stream("training")):
+        # Also where the caller has switched gradients off.
+        with torch.enable_grad(), into_training, seeded(self.device, self._stream("training")):
             self._prepare()
             shown = bar(self.steps, self.step, self.progress)
             with between_steps(self.file is not None) as interrupt, shown:
@@ -101,6 +102,11 @@ class Run:
         if not isinstance(self.stepper, torch.optim.Optimizer):
             raise TypeError(
                 f"optimizer must return a torch.optim.Optimizer; got {type(self.stepper).__name__}"
+            )
+        held = {id(parameter) for group in self.stepper.param_groups for parameter in group["params"]}
+        if not any(id(parameter) in held for parameter in self.parameters):
+            raise ValueError(
+                "optimizer must return one over the parameters that it is handed; this one holds none of them"
             )
         if isinstance(self.stepper, torch.optim.LBFGS):
             raise TypeError("optimizer: LBFGS computes the loss several times a step, which fit does not do")

@@ -41,6 +41,7 @@ from vglib import orthogonality
 from vglib.base.arrays import random_stream
 from vglib.base.data import copying
 from vglib.base.training import fit
+from vglib.base.training.surroundings import seeded
 from vglib.course.reproductions import Reproduction
 
 __all__ = ["REPRODUCTION", "run"]
@@ -162,8 +163,8 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
 def _start(settings: Mapping[str, Any], seed: int) -> Network:
     """Return the untrained network."""
     arm = settings["arm"]
-    with torch.random.fork_rng():
-        torch.manual_seed(int(random_stream(seed, "copying.start").integers(2**31)))
+    start = int(random_stream(seed, "copying.start").integers(2**31))
+    with seeded(torch.device("cpu"), start):
         network = Network(arm, settings["hidden"], settings["scale"])
     if arm not in ("lstm", "default"):
         orthogonality.initialize_(network.layer, seed=seed)

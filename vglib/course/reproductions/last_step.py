@@ -8,6 +8,7 @@ import math
 import torch
 
 from vglib import irnn
+from vglib.base.training.surroundings import seeded
 
 __all__ = ["NETS", "Reader", "make", "message"]
 
@@ -40,8 +41,7 @@ def make(net: str, inputs: int, hidden: int, outputs: int, seed: int, scale: flo
     scale : float
         Of the identity, for 'IRNN'.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(torch.device("cpu"), seed):
         reader = Reader(torch.nn.RNN(inputs, hidden), outputs)
         layer = reader.layer
         if net == "IRNN":
@@ -77,5 +77,12 @@ def message(reader: Reader, x: torch.Tensor) -> list[float | None]:
             _, after = layer(x[t : t + 1], state if pair else state[0])
             state = after if pair else (after,)
     reader.readout(state[0][0])[:, 0].sum().backward()
-    squares = [sum(float((part.grad**2).sum()) for part in s if part.grad is not None) for s in states]
-    return [math.log10(square / squares[-1]) / 2 if square > 0 else None for square in squares]
+    logs = [_log_size([part.grad.flatten() for part in s if part.grad is not None]) for s in states]
+    return [None if log is None else log - logs[-1] for log in logs]
+
+
+def _log_size(parts: list[torch.Tensor]) -> float | None:
+    """Return log₁₀ of the Euclidean norm of all numbers together, whose squares may be none; None for 0."""
+    numbers = torch.cat([torch.zeros(1, dtype=torch.float64), *parts])
+    largest = float(numbers.abs().max())
+    return math.log10(largest) + math.log10(float((numbers / largest).norm())) if largest > 0 else None
