@@ -124,10 +124,11 @@ def module(
     # Making a module draws weights; that must not move torch's global random state.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         made = torch.nn.RNN(inputs, hidden, device=device, dtype=dtype, **options)
-    return initialize_(made, scale, std, seed)
+    initialize_(made, scale, std, seed)
+    return made
 
 
-def initialize_(module: Any, scale: float = 1.0, std: float = 0.001, seed: int = 0) -> Any:
+def initialize_(module: Any, scale: float = 1.0, std: float = 0.001, seed: int = 0) -> tuple[str, ...]:
     """Make a reader's own ReLU `torch.nn.RNN` or `RNNCell` an identity RNN, in place.
 
     Every layer and direction gets W_hh = scale · I, input weights from N(0, std²) and zero biases. In a
@@ -143,7 +144,8 @@ def initialize_(module: Any, scale: float = 1.0, std: float = 0.001, seed: int =
 
     Returns
     -------
-    The module.
+    tuple of str
+        Names of the parameters that were set.
 
     Raises
     ------
@@ -160,7 +162,7 @@ def initialize_(module: Any, scale: float = 1.0, std: float = 0.001, seed: int =
     >>> from vglib import irnn
     >>> model = torch.nn.Sequential(torch.nn.RNN(2, 3, nonlinearity="relu"))
     >>> irnn.initialize_(model[0], scale=0.9)
-    RNN(2, 3)
+    ('weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0')
     """
     import torch
 
@@ -191,7 +193,7 @@ def initialize_(module: Any, scale: float = 1.0, std: float = 0.001, seed: int =
                 bias = getattr(module, name + suffix, None)
                 if bias is not None:
                     bias.zero_()
-    return module
+    return tuple(name for name, _ in module.named_parameters(recurse=False))
 
 
 def _suffixes(module: Any) -> list[str]:

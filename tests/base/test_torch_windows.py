@@ -347,5 +347,5 @@ def test_bad_input(torch, change, error, message):
         made = (given["model"], given["x"], given["loss"])
         with pytest.raises(error, match=message.replace(r"\(3, 2, 1\)", "")):
             next(truncation.randomized_updates(*made, 6, block=3, state=state, steps=steps))
-    with pytest.raises(ValueError, match="length must be a finite number above 3"):
+    with pytest.raises(ValueError, match="length must be finite and above 3"):
         truncation.randomized_updates(reader.model, reader.x, reader.loss, 3, block=3)

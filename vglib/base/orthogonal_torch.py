@@ -18,15 +18,11 @@ from .arrays import check_dtype_name, check_finite, convert, dtype_name, namespa
 from .errors import choice, whole_number
 from .orthogonal_inverses import nearest, reflections
 from .orthogonal_maps import cayley_of, exponential_of, householder_of, identity_like, polished, skew_of
-from .torch_weights import check_settable
+from .torch_weights import PARTS, check_settable, stacked_gates
 
 __all__ = ["MAPS", "PerGate", "initialize", "parametrize_weight"]
 
 MAPS = ("exponential", "cayley", "householder")
-KINDS = {torch.nn.RNN: 1, torch.nn.LSTM: 4, torch.nn.GRU: 3}
-KINDS |= {torch.nn.RNNCell: 1, torch.nn.LSTMCell: 4, torch.nn.GRUCell: 3}
-# What `weight_norm` and `spectral_norm` of old compute a weight from.
-PARTS = ("_g", "_v", "_orig")
 
 
 class PerGate(torch.nn.Module):
@@ -153,8 +149,7 @@ def _gates(module: torch.nn.Module, name: str, weight: torch.Tensor, gates: int 
     if weight.ndim != 2:
         raise ValueError(f"{name} must be a matrix (G·H, H); got shape {tuple(weight.shape)}")
     if gates is None:
-        known = [count for kind, count in KINDS.items() if isinstance(module, kind)]
-        gates = known[0] if known else max(1, weight.shape[0] // weight.shape[1])
+        gates = stacked_gates(module) or max(1, weight.shape[0] // weight.shape[1])
     gates = whole_number("gates", gates, 1)
     if weight.shape[0] % gates:
         raise ValueError(f"gates={gates} does not divide the {weight.shape[0]} rows of {name}")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .arrays import random_stream
+from .torch_weights import PARTS, stacked_gates
 
 __all__ = ["Started", "start_module"]
 
@@ -81,18 +82,15 @@ def _plans(prefix: str, part: Any) -> Iterator[tuple[str, Any, Any, str | None]]
     from torch import nn
 
     convolutions = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    if isinstance(part, nn.RNNBase | nn.RNNCellBase):
-        kind = type(part).__name__.removesuffix("Cell")
-        gates = {"LSTM": 4, "GRU": 3}.get(getattr(part, "mode", kind), 1)
-        follows = getattr(part, "nonlinearity", "tanh")
-    elif isinstance(part, (nn.Linear, *convolutions)):
+    gates, follows = stacked_gates(part), getattr(part, "nonlinearity", "tanh")
+    if gates is None:
+        if not isinstance(part, (nn.Linear, *convolutions)):
+            return
         gates, follows = 1, None
-    else:
-        return
     groups = getattr(part, "groups", 1)
     for name, parameter in part.named_parameters(recurse=False):
-        # What weight_norm and spectral_norm start from; newer parametrizations are modules of their own.
-        if name.endswith(("_g", "_v", "_orig")):
+        # Newer parametrizations are modules of their own.
+        if name.endswith(PARTS):
             continue
         full = f"{prefix}.{name}" if prefix else name
         if parameter.ndim < 2:

@@ -1,10 +1,21 @@
-"""Weights of a PyTorch module that are to be set in place: whether that can be done."""
+"""Weights of a PyTorch module that are to be set in place: how they are stacked, whether they can be set."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["check_settable"]
+__all__ = ["PARTS", "check_settable", "stacked_gates"]
+
+PARTS = ("_g", "_v", "_orig")
+"""Endings of what `weight_norm` and `spectral_norm` of old compute a weight from."""
+
+
+def stacked_gates(module: Any) -> int | None:
+    """Return how many gates PyTorch stacks in one weight of this module; None if it is no recurrent layer."""
+    from torch import nn
+
+    kinds = {nn.LSTM: 4, nn.LSTMCell: 4, nn.GRU: 3, nn.GRUCell: 3, nn.RNN: 1, nn.RNNCell: 1}
+    return next((gates for kind, gates in kinds.items() if isinstance(module, kind)), None)
 
 
 def check_settable(module: Any, name: str) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .arrays import random_stream
-from .errors import whole_number
+from .errors import real_number, whole_number
 
 __all__ = ["Window", "check_carry", "each_window", "random_carry", "windows"]
 
@@ -129,9 +129,9 @@ def random_carry(
     C. Tallec and Y. Ollivier, Unbiasing truncated backpropagation through time, arXiv:1705.08209, 2017.
     """
     steps, block = whole_number("steps", steps, 1), whole_number("block", block, 1)
-    mean = _more_than("length", length, block, "a cut at every chance cannot be made up for") / block
+    mean = real_number("length", length, block, above=True) / block
     if power is not None:
-        power = _more_than("power", power, 1, "otherwise lengths have no mean")
+        power = real_number("power", power, 1, above=True)
     draws = random_stream(whole_number("seed", seed, 0), "truncation.random_carry").random(steps)
     carry = np.ones(steps)
     since = 1
@@ -155,12 +155,3 @@ def check_carry(carry: Sequence[float], steps: int) -> list[float]:
         if not 0 <= z < math.inf:
             raise ValueError(f"carry must be finite and not negative; got {z} at step {t}")
     return factors
-
-
-def _more_than(name: str, value: float, low: float, why: str) -> float:
-    """Return a finite number above `low` as a float."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{name} must be a number; got {value!r}")
-    if not low < value < math.inf:
-        raise ValueError(f"{name} must be a finite number above {low:g} ({why}); got {value}")
-    return float(value)
