@@ -42,17 +42,6 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Train one network.
 
     The minibatches depend on the seed alone, the test sequences on nothing.
-
-    Parameters
-    ----------
-    settings : mapping
-        One of `REPRODUCTION.settings`.
-    seed : int
-
-    Returns
-    -------
-    dict
-        The entries that the module describes.
     """
     draw = functools.partial(adding, settings["steps"], xp=torch, dtype="float32")
     test = draw(TEST_SEQUENCES, seed=TEST_SEED)

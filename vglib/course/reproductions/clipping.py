@@ -57,17 +57,6 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Train one network.
 
     Words, batches and start depend on the seed alone, so that all rules see the same.
-
-    Parameters
-    ----------
-    settings : mapping
-        One of `REPRODUCTION.settings`.
-    seed : int
-
-    Returns
-    -------
-    dict
-        The entries that the module describes.
     """
     countries, window = settings["countries"], settings["window"]
     numbers = countries + settings["fillers"]

@@ -101,17 +101,6 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Train one network.
 
     Minibatches depend on the seed alone, and so does W_hh's orthogonal start: arms that have it start alike.
-
-    Parameters
-    ----------
-    settings : mapping
-        One of `REPRODUCTION.settings`.
-    seed : int
-
-    Returns
-    -------
-    dict
-        The four entries that the module describes.
     """
     arm, wait = settings["arm"], settings["wait"]
     network = _start(settings, seed)

@@ -44,19 +44,7 @@ CLASSES = 10
 
 
 def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """Do one run.
-
-    Parameters
-    ----------
-    settings : mapping
-        One of `REPRODUCTION.settings`.
-    seed : int
-
-    Returns
-    -------
-    dict
-        The entries that the module describes.
-    """
+    """Do one run."""
     return {"train": _train, "slope": _slope}[settings["kind"]](settings, seed)
 
 

@@ -46,17 +46,6 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Train one network.
 
     The split into training and test images is always the same; minibatches and weights depend on the seed.
-
-    Parameters
-    ----------
-    settings : mapping
-        One of `REPRODUCTION.settings`.
-    seed : int
-
-    Returns
-    -------
-    dict
-        The entries that the module describes.
     """
     train, test = (_images(settings, split) for split in ("train", "test"))
     count = train.x.shape[1]

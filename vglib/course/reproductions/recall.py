@@ -43,17 +43,6 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
 
     The words, the batches and the start depend on the seed and the lag alone, so that two optimisers with
     the same seed see the same sentences.
-
-    Parameters
-    ----------
-    settings : mapping
-        One of `REPRODUCTION.settings`.
-    seed : int
-
-    Returns
-    -------
-    dict
-        The four entries that the module describes.
     """
     lag, window = settings["lag"], settings["window"]
     numbers = COUNTRIES + settings["fillers"]

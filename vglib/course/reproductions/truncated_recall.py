@@ -34,19 +34,7 @@ COUNTRIES = 2
 
 
 def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """Train one network; all k2 see the same start and the same sentences.
-
-    Parameters
-    ----------
-    settings : mapping
-        One of `REPRODUCTION.settings`.
-    seed : int
-
-    Returns
-    -------
-    dict
-        The entries that the module describes.
-    """
+    """Train one network; all k2 see the same start and the same sentences."""
     lag, hidden, batch, rate = (settings[name] for name in ("lag", "hidden", "batch", "rate"))
     numbers = COUNTRIES + settings["fillers"]
     draw = random_stream(seed, "truncated_recall")

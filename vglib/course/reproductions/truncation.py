@@ -38,19 +38,7 @@ SIZES |= {"every": 100, "limit": 100.0}
 
 
 def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """Learn θ.
-
-    Parameters
-    ----------
-    settings : mapping
-        One of `REPRODUCTION.settings`.
-    seed : int
-
-    Returns
-    -------
-    dict
-        The entries that the module describes.
-    """
+    """Learn θ."""
     system, every = influence_balancing(settings["units"], settings["positive"]), settings["every"]
     theta, held = settings["start"], None
     state = random_stream(seed, "truncation.state").normal(size=(1, system.units))
