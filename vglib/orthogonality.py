@@ -27,7 +27,7 @@ import numpy as np
 from .base.arrays import Array, convert, random_stream, resolve_namespace
 from .base.errors import real_number, whole_number
 from .base.orthogonal_inverses import defect, inverse_cayley, logarithm, reflections
-from .base.orthogonal_maps import cayley, exponential, householder, skew
+from .base.orthogonal_maps import cayley, exponential, haar, householder, skew
 
 __all__ = [
     "cayley",
@@ -200,9 +200,6 @@ def _draw(shape: Any, gain: float, gates: int, draw: np.random.Generator) -> np.
         raise ValueError(f"gates={gates} does not divide the {rows} rows of shape={tuple(shape)}")
     gain = real_number("gain", gain, 0)
     high, low = max(rows // gates, columns), min(rows // gates, columns)
-    q, r = np.linalg.qr(draw.normal(size=(gates, high, low)))
-    # QR leaves the signs of R's diagonal to the library; with positive ones Q is unique, and Haar.
-    diagonal = np.diagonal(r, axis1=-2, axis2=-1)
-    q = q * np.where(diagonal < 0, -1.0, 1.0)[:, None, :]
+    q = haar(draw.normal(size=(gates, high, low)))
     blocks = q if rows // gates >= columns else np.swapaxes(q, 1, 2)
     return gain * blocks.reshape(rows, columns)

@@ -19,6 +19,8 @@ import math
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from .arrays import Array, check_dtype_name, check_finite, device_of, dtype_name, namespace, to_numpy, widened
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "check_square",
     "exponential",
     "exponential_of",
+    "haar",
     "householder",
     "householder_of",
     "identity_like",
@@ -247,3 +250,11 @@ def check_skew(A: Any) -> ModuleType:
             "orthogonality.skew(X) makes one of any square X"
         )
     return xp
+
+
+def haar(gaussian: np.ndarray) -> np.ndarray:
+    """Return orthonormal columns (…, n, k), every choice equally likely, from N(0, 1) entries, n ≥ k."""
+    q, r = np.linalg.qr(gaussian)
+    # QR leaves the signs of R's diagonal to the library; with positive ones Q is unique, and Haar.
+    diagonal = np.diagonal(r, axis1=-2, axis2=-1)
+    return q * np.where(diagonal < 0, -1.0, 1.0)[..., None, :]

@@ -31,10 +31,11 @@ from typing import Any
 
 import numpy as np
 
-from vglib import RNN, NonFiniteError, bptt, clipping
+from vglib import RNN, NonFiniteError, clipping
 from vglib.base.arrays import Array, random_stream
-from vglib.base.losses import cross_entropy
+from vglib.base.orthogonal_maps import haar
 from vglib.course.reproductions import Reproduction
+from vglib.course.reproductions.sentences import draw_sentences, gradients
 
 __all__ = ["REPRODUCTION", "RULES", "run", "threshold_of"]
 
@@ -67,14 +68,12 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
     losses, rights, norms, thresholds = [], [], [], []
     diverged_at = None
     for update in range(1, settings["updates"] + 1):
-        country = batches.integers(countries, size=settings["batch"])
-        x = words[batches.integers(countries, numbers, size=(settings["lag"], settings["batch"]))]
-        x[0] = words[country]
+        drawn = draw_sentences(batches, words, countries, settings["lag"], settings["batch"])
         try:
-            loss, right, gradients = _gradients(cell, readout, x, country)
-            _, norm = clipping.by_norm(gradients, math.inf)
+            loss, right, found = gradients(cell, readout, *drawn)
+            _, norm = clipping.by_norm(found, math.inf)
             limit = float(threshold(norm))
-            clipped, _ = clipping.by_norm(gradients, limit)
+            clipped, _ = clipping.by_norm(found, limit)
         except NonFiniteError:
             diverged_at = update
             break
@@ -83,7 +82,7 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
         readout = weights.pop("readout")
         cell = cell.replace(**weights)
         for series, number in zip(
-            (losses, rights, norms, thresholds), (loss, right, norm, limit), strict=True
+            (losses, rights, norms, thresholds), (loss, right / settings["batch"], norm, limit), strict=True
         ):
             series.append(float(number))
     return {
@@ -120,22 +119,9 @@ def _start(settings: Mapping[str, Any], seed: int) -> tuple[RNN, Array]:
     cell = RNN.init(settings["word_size"], hidden, seed=seed)
     readout = random_stream(seed, "clipping.readout").normal(size=shape) / math.sqrt(hidden)
     if settings["start"] == "orthogonal":
-        q, r = np.linalg.qr(random_stream(seed, "clipping.orthogonal").normal(size=(hidden, hidden)))
-        cell = cell.replace(weight_hh=settings["gain"] * q * np.sign(np.diag(r)))
+        drawn = random_stream(seed, "clipping.orthogonal").normal(size=(hidden, hidden))
+        cell = cell.replace(weight_hh=settings["gain"] * haar(drawn))
     return cell, readout
-
-
-def _gradients(cell: RNN, readout: Array, x: Array, country: Array) -> tuple[float, float, dict[str, Array]]:
-    """Return the mean cross-entropy, the share of right answers, and all gradients."""
-    trace = bptt.unroll(cell, x)
-    h = trace.outputs[-1]
-    logits = h @ readout
-    loss, d_logits = cross_entropy(logits, country)
-    d_outputs = np.zeros_like(trace.outputs)
-    d_outputs[-1] = d_logits @ readout.T
-    gradients = bptt.backprop(trace, d_outputs, want="parameters").parameters
-    right = (logits.argmax(axis=1) == country).mean()
-    return float(loss), float(right), {**gradients, "readout": h.T @ d_logits}
 
 
 def _means(series: list[float], window: int) -> list[float]:

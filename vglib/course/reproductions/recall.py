@@ -27,8 +27,9 @@ import numpy as np
 
 from vglib import RNN, NonFiniteError, bptt, jacobians
 from vglib.base.arrays import Array, random_stream
-from vglib.base.losses import cross_entropy
+from vglib.base.orthogonal_maps import haar
 from vglib.course.reproductions import Reproduction
+from vglib.course.reproductions.sentences import draw_sentences, gradients
 
 __all__ = ["REPRODUCTION", "run"]
 
@@ -49,10 +50,7 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
     words = random_stream(seed, "recall.words").normal(size=(numbers, settings["word_size"]))
 
     def draw(stream: np.random.Generator) -> tuple[Array, Array]:
-        country = stream.integers(COUNTRIES, size=settings["batch"])
-        x = words[stream.integers(COUNTRIES, numbers, size=(lag, settings["batch"]))]
-        x[0] = words[country]
-        return x, country
+        return draw_sentences(stream, words, COUNTRIES, lag, settings["batch"])
 
     probe, _ = draw(random_stream(seed, "recall.probe"))
     batches = random_stream(seed, "recall.batches")
@@ -63,9 +61,9 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
     try:
         _measure(result, cell, probe)
         for update in range(1, settings["updates"] + 1):
-            correct, gradients = _gradients(cell, readout, *draw(batches))
+            _, correct, found = gradients(cell, readout, *draw(batches))
             right += correct
-            weights = optimiser.step({**cell.parameters, "readout": readout}, gradients)
+            weights = optimiser.step({**cell.parameters, "readout": readout}, found)
             readout = weights.pop("readout")
             cell = cell.replace(**weights)
             if update % window == 0:
@@ -83,23 +81,9 @@ def _start(settings: Mapping[str, Any], seed: int) -> tuple[RNN, Array]:
     cell = RNN.init(settings["word_size"], hidden, seed=seed)
     readout = random_stream(seed, "recall.readout").normal(size=(hidden, COUNTRIES)) / math.sqrt(hidden)
     if settings["start"] == "orthogonal":
-        q, r = np.linalg.qr(random_stream(seed, "recall.orthogonal").normal(size=(hidden, hidden)))
-        # The signs of QR are a matter of the library; with these, every orthogonal matrix is equally likely.
-        cell = cell.replace(weight_hh=q * np.sign(np.diag(r)))
+        drawn = random_stream(seed, "recall.orthogonal").normal(size=(hidden, hidden))
+        cell = cell.replace(weight_hh=haar(drawn))
     return cell, readout
-
-
-def _gradients(cell: RNN, readout: Array, x: Array, country: Array) -> tuple[int, Weights]:
-    """Return the number of right answers and all gradients of the mean cross-entropy."""
-    trace = bptt.unroll(cell, x)
-    h = trace.outputs[-1]
-    logits = h @ readout
-    _, d_logits = cross_entropy(logits, country)
-    d_outputs = np.zeros_like(trace.outputs)
-    d_outputs[-1] = d_logits @ readout.T
-    gradients = bptt.backprop(trace, d_outputs, want="parameters").parameters
-    correct = int((logits.argmax(axis=1) == country).sum())
-    return correct, {**gradients, "readout": h.T @ d_logits}
 
 
 def _measure(result: dict[str, Any], cell: RNN, probe: Array) -> None:

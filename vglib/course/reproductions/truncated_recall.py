@@ -23,8 +23,9 @@ import numpy as np
 
 from vglib import RNN, bptt, truncation
 from vglib.base.arrays import random_stream
-from vglib.base.losses import cross_entropy
+from vglib.base.orthogonal_maps import haar
 from vglib.course.reproductions import Reproduction
+from vglib.course.reproductions.sentences import answer, draw_sentences
 
 __all__ = ["REPRODUCTION", "run"]
 
@@ -40,24 +41,19 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
     draw = random_stream(seed, "truncated_recall")
     words = draw.normal(size=(numbers, settings["word_size"]))
     readout = draw.normal(size=(hidden, COUNTRIES)) / math.sqrt(hidden)
-    q, r = np.linalg.qr(draw.normal(size=(hidden, hidden)))
-    cell = RNN.init(settings["word_size"], hidden, seed=seed).replace(weight_hh=q * np.sign(np.diag(r)))
+    turned = haar(draw.normal(size=(hidden, hidden)))
+    cell = RNN.init(settings["word_size"], hidden, seed=seed).replace(weight_hh=turned)
     right, share, accuracy = 0, None, []
     for update in range(1, settings["updates"] + 1):
-        country = draw.integers(COUNTRIES, size=batch)
-        x = words[draw.integers(COUNTRIES, numbers, size=(lag, batch))]
-        x[0] = words[country]
+        x, country = draw_sentences(draw, words, COUNTRIES, lag, batch)
         trace = bptt.unroll(cell, x)
-        h = trace.outputs[-1]
-        _, d_logits = cross_entropy(h @ readout, country)
-        right += int(((h @ readout).argmax(axis=1) == country).sum())
-        d_outputs = np.zeros_like(trace.outputs)
-        d_outputs[-1] = d_logits @ readout.T
+        _, correct, d_outputs, d_logits = answer(trace, readout, country)
+        right += correct
         grads = truncation.backprop(trace, d_outputs, lag, settings["k2"], want="parameters").parameters
         if share is None:
             full = bptt.backprop(trace, d_outputs, want="parameters").parameters["weight_hh"]
             share = float(np.linalg.norm(full - grads["weight_hh"]) / np.linalg.norm(full))
-        readout = readout - rate * h.T @ d_logits
+        readout = readout - rate * trace.outputs[-1].T @ d_logits
         cell = cell.replace(**{name: w - rate * grads[name] for name, w in cell.parameters.items()})
         if update % settings["window"] == 0:
             accuracy.append(right / (settings["window"] * batch))
