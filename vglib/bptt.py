@@ -22,7 +22,7 @@ from .base.direct import direct_derivatives
 from .base.errors import NonFiniteError, choice
 from .base.recurrence import Recurrence, check_cell
 from .base.rtrl import rtrl
-from .base.trace import WANTS, Gradients, Trace, check_from_trace, check_trace, check_want
+from .base.trace import WANTS, Gradients, Trace, check_from_trace, check_trace, check_want, gathered
 
 __all__ = ["Gradients", "Trace", "backprop", "contributions", "influence", "rtrl", "unroll"]
 
@@ -113,21 +113,7 @@ def backprop(
     """
     want = check_want(want)
     start = _start(trace, d_outputs, d_final, nonfinite)
-    cell, xp = trace.cell, trace.cell.xp
-    states, delta_in, delta_rec = _reverse(trace, *start, nonfinite)
-    parameters = inputs = None
-    if "parameters" in want:  # one product over steps and sequences at once
-        h = cell.output(trace.states[:-1, ...])
-        flat = (_flat(xp, array) for array in (delta_in, delta_rec, trace.inputs, h))
-        parameters = cell.weight_gradients(*flat)
-        for name, gradient in parameters.items():
-            check_from_trace(trace, f"grads.parameters[{name!r}]", gradient, nonfinite, first=None)
-    if "inputs" in want:
-        inputs = xp.matmul(delta_in, cell.weight_ih)
-        check_from_trace(trace, "grads.inputs", inputs, nonfinite)
-    # A copy, lest whoever keeps the gradient by the initial state keeps all states with it.
-    initial = xp.asarray(states[0, ...], copy=True)
-    return Gradients(parameters, inputs, states if "states" in want else None, initial)
+    return gathered(trace, *_reverse(trace, *start, nonfinite), want, nonfinite)
 
 
 @QUIET
@@ -240,8 +226,3 @@ def _lengths(xp: Any, vectors: Array) -> Array:
     largest = xp.max(xp.abs(vectors), axis=-1, keepdims=True)
     scale = xp.where(largest > 0, largest, xp.ones_like(largest))
     return xp.linalg.vector_norm(vectors / scale, axis=-1) * scale[..., 0]
-
-
-def _flat(xp: Any, array: Array) -> Array:
-    """Merge steps and sequences: (T, B, n) → (T·B, n)."""
-    return xp.reshape(array, (-1, array.shape[-1]))

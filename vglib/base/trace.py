@@ -9,7 +9,16 @@ from .arrays import Array, check_finite
 from .errors import NonFiniteError, choice
 from .recurrence import Recurrence
 
-__all__ = ["WANTS", "Gradients", "Trace", "check_from_trace", "check_trace", "check_want"]
+__all__ = [
+    "WANTS",
+    "Gradients",
+    "Trace",
+    "check_from_trace",
+    "check_trace",
+    "check_want",
+    "gathered",
+    "merged",
+]
 
 WANTS = ("parameters", "inputs", "states")
 """Gradients that a backward pass can be asked for."""
@@ -105,3 +114,28 @@ def check_want(want: Any) -> tuple[str, ...]:
     for name in names:
         choice("want", name, WANTS)
     return names
+
+
+def gathered(
+    trace: Trace, states: Array, delta_in: Array, delta_rec: Array, want: tuple[str, ...], nonfinite: str
+) -> Gradients:
+    """Return what is wanted of the gradients, from s̄ (T+1, B, S) and both sides' δ (T, B, G·H)."""
+    cell, xp = trace.cell, trace.cell.xp
+    parameters = inputs = None
+    if "parameters" in want:  # one product over steps and sequences at once
+        h = cell.output(trace.states[:-1, ...])
+        flat = (merged(xp, array) for array in (delta_in, delta_rec, trace.inputs, h))
+        parameters = cell.weight_gradients(*flat)
+        for name, gradient in parameters.items():
+            check_from_trace(trace, f"grads.parameters[{name!r}]", gradient, nonfinite, first=None)
+    if "inputs" in want:
+        inputs = xp.matmul(delta_in, cell.weight_ih)
+        check_from_trace(trace, "grads.inputs", inputs, nonfinite)
+    # A copy, lest whoever keeps the gradient by the initial state keeps all states with it.
+    initial = xp.asarray(states[0, ...], copy=True)
+    return Gradients(parameters, inputs, states if "states" in want else None, initial)
+
+
+def merged(xp: Any, array: Array) -> Array:
+    """Merge steps and sequences, the first two axes, so that one flat product serves all."""
+    return xp.reshape(array, (array.shape[0] * array.shape[1], *array.shape[2:]))

@@ -9,10 +9,9 @@ Index legend: T steps, B sequences, S state size; N full chunks of k1 steps; win
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from .arrays import QUIET, Array, device_of
-from .trace import Gradients, Trace, check_from_trace
+from .trace import Gradients, Trace, check_from_trace, gathered, merged
 
 __all__ = ["carried", "gradients_of", "side_by_side"]
 
@@ -50,8 +49,8 @@ def side_by_side(trace: Trace, direct: ByStep, k1: int, k2: int) -> tuple[Array,
             else:
                 added = totals[at][:running, ...] + message
                 totals[at] = xp.concat([added, totals[at][running:, ...]])
-            here = tuple(_rows(xp, f[:running, at, ...]) for f in factors)
-            before, _, _ = cell.backward_step(here, _rows(xp, message))
+            here = tuple(merged(xp, f[:running, at, ...]) for f in factors)
+            before, _, _ = cell.backward_step(here, merged(xp, message))
             message = xp.reshape(before, message.shape)
             if at == 0:  # the first of them is at s_0
                 initial = initial + message[0, ...]
@@ -96,20 +95,7 @@ def gradients_of(trace: Trace, bars: Array, initial: Array, want: Sequence[str],
     cell, xp = trace.cell, trace.cell.xp
     states = xp.concat([initial[None, ...], bars])
     check_from_trace(trace, "grads.states", states, nonfinite)
-    flat_factors = tuple(_rows(xp, f) for f in cell.factors(trace.saved))
-    _, d_input, d_recurrent = cell.backward_step(flat_factors, _rows(xp, bars))
-    parameters = inputs = None
-    if "parameters" in want:
-        h = _rows(xp, cell.output(trace.states[:-1, ...]))
-        parameters = cell.weight_gradients(d_input, d_recurrent, _rows(xp, trace.inputs), h)
-        for name, gradient in parameters.items():
-            check_from_trace(trace, f"grads.parameters[{name!r}]", gradient, nonfinite, first=None)
-    if "inputs" in want:
-        inputs = xp.reshape(xp.matmul(d_input, cell.weight_ih), trace.inputs.shape)
-        check_from_trace(trace, "grads.inputs", inputs, nonfinite)
-    return Gradients(parameters, inputs, states if "states" in want else None, initial)
-
-
-def _rows(xp: Any, array: Array) -> Array:
-    """Merge the first two axes, so that one flat product serves all."""
-    return xp.reshape(array, (array.shape[0] * array.shape[1], *array.shape[2:]))
+    factors = tuple(merged(xp, f) for f in cell.factors(trace.saved))
+    _, *deltas = cell.backward_step(factors, merged(xp, bars))
+    by_step = (xp.reshape(delta, (trace.steps, trace.batch, -1)) for delta in deltas)
+    return gathered(trace, states, *by_step, want, nonfinite)
