@@ -13,7 +13,7 @@ from .base.rnn import RNN
 from .version import __version__
 
 if TYPE_CHECKING:
-    from . import bptt, clipping, initialization, irnn, jacobians, orthogonality, truncation
+    from . import bptt, clipping, initialization, irnn, jacobians, orthogonality, resnets, truncation
 
 __all__ = [
     "RNN",
@@ -25,6 +25,7 @@ __all__ = [
     "irnn",
     "jacobians",
     "orthogonality",
+    "resnets",
     "truncation",
 ]
 
