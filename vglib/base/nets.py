@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from .activations import activation as known_activation
-from .arrays import Array, check_array, check_finite, convert, resolve_namespace
+from .arrays import QUIET, Array, check_array, check_finite, convert, resolve_namespace
 from .block import KINDS, Block, order
 from .chain import Arrays, Chain, Step
 from .errors import choice, whole_number
@@ -78,9 +78,7 @@ class Net(Parameters, Chain):
             if name in expected:
                 check_array(name, value, expected[name], self.weight1, "the entries of weight1")
             elif value is not None:
-                raise ValueError(
-                    f"{name}: a net with {self.layers} layers a branch, norm={self.norm!r} has none"
-                )
+                raise ValueError(f"{name}: a net of layers={self.layers}, norm={self.norm!r} has none")
 
     # -- sizes and kinds ------------------------------------------------------------------------------
 
@@ -204,6 +202,7 @@ class Net(Parameters, Chain):
 
     # -- statistics -----------------------------------------------------------------------------------
 
+    @QUIET
     def frozen(self, x: Array) -> Self:
         """Return the net whose batch norms use the statistics of batch `x` as constants.
 
