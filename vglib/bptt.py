@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .base.arrays import QUIET, Array, check_finite, device_of
-from .base.chain import Chain, check_chain
+from .base.chain import Arrays, Chain, check_chain
 from .base.direct import direct_derivatives
 from .base.errors import NonFiniteError, choice
 from .base.rtrl import rtrl
@@ -120,8 +120,9 @@ def backprop(
     """
     want = check_want(want)
     start = _start(trace, d_outputs, d_final, nonfinite)
-    states, *deltas = _reverse(trace, *start, nonfinite)
-    return gathered(trace, states, deltas, want, nonfinite)
+    factors = trace.cell.factors(trace.saved)
+    states, *deltas = _reverse(trace, factors, *start, nonfinite)
+    return gathered(trace, factors, states, deltas, want, nonfinite)
 
 
 @QUIET
@@ -150,7 +151,7 @@ def contributions(
     check_through_time(trace)
     start = _start(trace, d_outputs, d_final, nonfinite)
     cell = trace.cell
-    _, delta_in, delta_rec = _reverse(trace, *start, nonfinite)
+    _, delta_in, delta_rec = _reverse(trace, cell.factors(trace.saved), *start, nonfinite)
     shares = cell.weight_gradients(delta_in, delta_rec, trace.inputs, cell.output(trace.states[:-1, ...]))
     for name, share in shares.items():
         check_from_trace(trace, f"contributions[{name!r}]", share, nonfinite)
@@ -190,8 +191,9 @@ def influence(trace: Trace, d_outputs: Array, weight: str = "weight_hh", nonfini
     # T losses travel back side by side; loss t joins at its own step.
     rows = xp.eye(trace.steps, dtype=start.dtype, device=device_of(start))
     losses = xp.zeros((trace.steps, *start.shape), dtype=start.dtype, device=device_of(start))
+    factors = cell.factors(trace.saved)
     _, delta_in, delta_rec = _reverse(
-        trace, lambda t: rows[t, :][:, None, None] * direct(t)[None, ...], losses, nonfinite
+        trace, factors, lambda t: rows[t, :][:, None, None] * direct(t)[None, ...], losses, nonfinite
     )
     if weight == "weight_hh":
         delta, source = delta_rec, cell.output(trace.states[:-1, ...])
@@ -204,10 +206,11 @@ def influence(trace: Trace, d_outputs: Array, weight: str = "weight_hh", nonfini
 
 
 @QUIET
-def _reverse(trace: Trace, direct: ByStep, state_bar: Array, nonfinite: str) -> tuple[Array, ...]:
+def _reverse(
+    trace: Trace, factors: Arrays, direct: ByStep, state_bar: Array, nonfinite: str
+) -> tuple[Array, ...]:
     """Run the one reverse loop; return s̄ (T+1, …, S), and what else the steps gave, each (T, …)."""
     cell, xp = trace.cell, trace.cell.xp
-    factors = cell.factors(trace.saved)
     bars, rows = [], []
     for t in reversed(range(trace.steps)):
         state_bar = state_bar + direct(t)

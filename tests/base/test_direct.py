@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vglib import RNN, NonFiniteError
+from vglib import RNN, NonFiniteError, bptt
 from vglib.base.direct import direct_derivatives
 
 

@@ -80,6 +80,18 @@ class Chain:
         """Return ∂L/∂x, of the shape of x, from s̄ (T+1, B, S) and the same."""
         raise NotImplementedError(f"{type(self).__name__}.input_gradients")
 
+    def memory_gradients(self, factors: Arrays, d_states: Array) -> Array | None:
+        """Return the total ∂L/∂c_t (T+1, B, H) of a cell that carries a memory c; None for all others.
+
+        Parameters
+        ----------
+        factors : tuple of Array
+            Of all steps.
+        d_states : Array, shape (T+1, B, S)
+            ∂L/∂s_t, a block's with the other blocks held fixed.
+        """
+        return None
+
 
 def check_chain(cell: Any) -> None:
     """Raise TypeError unless `cell` is something that `bptt.unroll` can run."""
