@@ -1,9 +1,10 @@
-r"""Plain trees as mathematics: sums of words of matrices, whose coefficients are SymPy's rational expressions.
+r"""Plain trees as mathematics: sums of words of matrices with SymPy's rational expressions as coefficients.
 
-An `Element` is :math:`\sum_w c_w\, w`. A word w is a product of letters (matrices and vectors, perhaps transposed) in
-which order counts; a coefficient :math:`c_w` is a number, a rational expression in atoms. A product that closes,
-such as xᵀQᵀQx, is a number, hence an atom of its own; so are ‖v‖, |a|, min(a, b) and each d(y, x) between numbers.
-Atoms are nothing but letters here: what is true of a norm comes from the rules (`vglib.course.proofs.rules`).
+An `Element` is :math:`\sum_w c_w\, w`. A word w is a product of letters (matrices and vectors, perhaps
+transposed) in which order counts; a coefficient :math:`c_w` is a number, a rational expression in atoms. A
+product that closes, such as xᵀQᵀQx, is a number, hence an atom of its own; so are ‖v‖, |a|, min(a, b) and
+each d(y, x) between numbers. Atoms are nothing but letters here: what is true of a norm comes from the rules
+(`vglib.course.proofs.rules`).
 
 SymPy never sees text. Nothing is expanded before its size is known (`size`).
 """
@@ -20,7 +21,7 @@ from vglib.course.proofs.trees import Tree
 
 __all__ = ["ANY", "NUMBER", "SQUARE", "Algebra", "Element", "Letter", "MathError", "numerator", "show"]
 
-MAX_TERMS = 1500
+MAX_TERMS, MAX_POWER, MAX_BITS, MAX_INSIDE = 400, 36, 600, 16
 NUMBER = ("1", "1")
 SQUARE = ("?", "?")  # the shape of I: any square
 ANY = ("", "")  # the shape of 0
@@ -40,7 +41,7 @@ class Letter:
     turned: bool = False
 
     @property
-    def T(self) -> Letter:
+    def T(self) -> Letter:  # noqa: N802 - its name in mathematics
         """The transposed letter."""
         return Letter(self.name, self.shape[::-1], not self.turned)
 
@@ -87,6 +88,8 @@ def size(expr: sp.Expr) -> tuple[int, int]:
             up, down = size(part)
             top, bottom = top * up, bottom * down
     elif isinstance(expr, sp.Pow) and expr.exp.is_Integer:
+        if abs(expr.exp) > MAX_POWER:
+            raise MathError(f"there is a power of {abs(expr.exp)} in it; at most {MAX_POWER}")
         up, down = size(expr.base)
         up, down = (up, down) if expr.exp > 0 else (down, up)
         top, bottom = up ** abs(int(expr.exp)), down ** abs(int(expr.exp))
@@ -99,10 +102,14 @@ def size(expr: sp.Expr) -> tuple[int, int]:
 
 def numerator(expr: sp.Expr) -> sp.Expr:
     """Return the numerator, multiplied out: 0 if and only if the expression is 0 wherever it is defined."""
-    size(expr)
+    if expr.is_Symbol or expr.is_Number:
+        return expr
+    _, bottom = size(expr)
     if expr.has(sp.zoo, sp.nan, sp.oo):
         raise MathError("it divides by 0")
-    return sp.expand(sp.fraction(sp.together(expr))[0])
+    # `together` is slow, and a polynomial does not need it.
+    fractions = bottom > 1 or any(power.exp.is_negative for power in expr.atoms(sp.Pow))
+    return sp.expand(sp.fraction(sp.together(expr))[0] if fractions else expr)
 
 
 def show(what: Element | sp.Expr) -> str:
@@ -120,7 +127,13 @@ def show(what: Element | sp.Expr) -> str:
                 number = f"({number})" if isinstance(factor, sp.Add) else "-" if factor == -1 else number
                 parts.append(f"{number}{letters}" if number == "-" else f"{number}*{letters}")
         return " + ".join(parts).replace("+ -", "- ") or "0"
-    return sp.sstr(what, order="none").replace("**", "^")
+    if isinstance(what, sp.Add):
+        # What is added comes first, then what is taken off.
+        parts = sorted(
+            what.args, key=lambda part: (part.could_extract_minus_sign(), len(str(part)), str(part))
+        )
+        return " + ".join(map(show, parts)).replace("+ -", "- ")
+    return sp.sstr(what).replace("**", "^")
 
 
 class Algebra:
@@ -168,9 +181,12 @@ class Algebra:
             return self.transposed(first)
         if kind == "^":
             if not first.is_number:
-                raise MathError(f"a power of a {self.kind(first)} has no meaning; for a vector write x.T*x")
+                raise MathError(f"a power of {self.a(first)} has no meaning; for a vector write x.T*x")
             if rest[1] < 0:
                 self._divide_by(first, divisors)
+            bits = max((max(abs(n.p), n.q).bit_length() for n in first.number.atoms(sp.Rational)), default=0)
+            if bits * abs(rest[1]) > MAX_BITS:
+                raise MathError("the numbers in it become too large")
             return self._number(first.number ** rest[1])
         second = self.element(rest[1], divisors)
         if kind == "+":
@@ -180,7 +196,7 @@ class Algebra:
         if kind == "*":
             return self.product(first, second)
         if not second.is_number:
-            raise MathError(f"it divides by a {self.kind(second)}; only numbers can stand below a fraction")
+            raise MathError(f"it divides by {self.a(second)}; only numbers can stand below a fraction")
         self._divide_by(second, divisors)
         return self.scaled(first, 1 / second.number)
 
@@ -196,8 +212,8 @@ class Algebra:
         symbols = self.theorem.symbols
         if name not in symbols:
             near = difflib.get_close_matches(name, symbols, 1, 0.5)
-            base = name.split("_")[0]
-            near = near or [base] if base in symbols else near
+            base, _, rest = name.rpartition("_")
+            near = [base] if base in symbols and rest[:1] in ("t", "1", "0") else near
             like = f"; did you mean {near[0]}{'[t]' if symbols[near[0]].timed else ''}?" if near else ""
             raise MathError(f"unknown symbol {name}{like or '; known are ' + ', '.join(symbols)}")
         if symbols[name].timed != (step is not None):
@@ -207,7 +223,7 @@ class Algebra:
                 else f"{name} has no step here: write {name}"
             )
         if step is not None and abs(step) > FAR:
-            raise MathError(f"{name}[t{step:+d}] is far away: only steps t-{FAR} to t+{FAR} are spoken of here")
+            raise MathError(f"{name}[t{step:+d}] is far away: only steps t-{FAR} to t+{FAR} are allowed here")
         text = name if step is None else f"{name}[t{step:+d}]" if step else f"{name}[t]"
         return self._atom(text, symbols[name].shape)
 
@@ -234,7 +250,7 @@ class Algebra:
             return self.function(name, items[0])
         for item in items:
             if not item.is_number:
-                raise MathError(f"{name} takes numbers; a {self.kind(item)} came")
+                raise MathError(f"{name} takes numbers; {self.a(item)} came")
         return self._number(self.of_numbers(name, *(item.number for item in items)))
 
     # Atoms ----------------------------------------------------------------------------------------------
@@ -260,18 +276,15 @@ class Algebra:
 
     def norm(self, what: Element) -> Element:
         """Return ‖v‖ as an atom."""
-        if what.shape[1] != "1" or what.shape == NUMBER:
-            if what.shape[0] != "1" or what.shape == NUMBER:
-                raise MathError(f"norm takes a vector; a {self.kind(what)} came" + self._abs_hint(what))
+        if "1" not in what.shape or what.is_number:
+            hint = " (the size of a number is abs(a))" if what.is_number else ""
+            raise MathError(f"norm takes a vector; {self.a(what)} came{hint}")
         return self._number(self._made("norm", what) if what.terms else sp.Integer(0))
-
-    def _abs_hint(self, what: Element) -> str:
-        return " (the size of a number is abs(a))" if what.is_number else ""
 
     def function(self, name: str, what: Element) -> Element:
         """Return F(v), a vector about which nothing is known."""
         if what.shape != ("n", "1"):
-            raise MathError(f"{name} takes a column of n numbers; a {self.kind(what)} came")
+            raise MathError(f"{name} takes a column of n numbers; {self.a(what)} came")
         text = f"{name}({show(self.tidied(what))})"
         self.inside.setdefault(text, (name, (self.tidied(what),)))
         return self._atom(text, ("n", "1"))
@@ -280,6 +293,8 @@ class Algebra:
         """Return tanh, |·|, min or √ of numbers; the last three as atoms."""
         values = tuple(self.tidied_number(value) for value in values)
         if name == "tanh":
+            if max(size(values[0])) > MAX_INSIDE:
+                raise MathError("what stands inside tanh is too large: take smaller steps")
             return sp.tanh(values[0])
         if name == "abs":
             return self._size(values[0])
@@ -328,6 +343,11 @@ class Algebra:
             return f"column of {rows} numbers" if columns == "1" else f"row of {columns} numbers"
         return "matrix" if what.shape == SQUARE else f"{rows}×{columns} matrix"
 
+    def a(self, what: Element) -> str:
+        """Say what an element is, with its article."""
+        kind = self.kind(what)
+        return f"{'an' if kind[0] in 'nm' and '×' in kind else 'a'} {kind}"
+
     def common(self, a: Element, b: Element, verb: str) -> tuple[str, str]:
         """Return the shape that both have, or raise MathError."""
         if a.shape == b.shape or b.shape == ANY:
@@ -337,8 +357,8 @@ class Algebra:
         for one, other in ((a.shape, b.shape), (b.shape, a.shape)):
             if one == SQUARE and other[0] == other[1] and other != NUMBER:
                 return other
-        text = f"{verb} a {self.kind(a)} and a {self.kind(b)}"
-        if SQUARE in (a.shape, b.shape) or {a.shape, b.shape} == {NUMBER, ("n", "n")}:
+        text = f"{verb} {self.a(a)} and {self.a(b)}"
+        if any(x.is_number and x.number.is_Rational for x in (a, b)):
             text += ": I is a matrix, 1 a number"
         raise MathError(text)
 
@@ -368,7 +388,7 @@ class Algebra:
         if b.shape == NUMBER:
             return self.scaled(a, b.number)
         if SQUARE not in (a.shape, b.shape) and a.shape[1] != b.shape[0]:
-            raise MathError(f"the order does not fit: a {self.kind(a)} times a {self.kind(b)}")
+            raise MathError(f"the order does not fit: {self.a(a)} times {self.a(b)}")
         shape = b.shape if a.shape == SQUARE else a.shape if b.shape == SQUARE else (a.shape[0], b.shape[1])
         total = Element(shape, {})
         for left, first in a.terms.items():

@@ -15,14 +15,17 @@ _COUNT = {1: "one term", 2: "two terms", 3: "three terms"}
 
 
 def chain_rule(work: Work, step: Step) -> None:
-    """A total derivative is the sum over all readers; local derivatives as d(…) or written out."""
+    """Let through a sum over all readers, with local derivatives as d(…) or written out."""
     bar, other = _alone(step)
     _, name, *at = bar
     quantity = [bar[0], name.removesuffix("_bar"), *at]
     reads = work.theorem.readers.get(quantity[1])
     if reads is None:
         listed = ", ".join(f"{read}_bar" for read in work.theorem.readers)
-        raise Wrong(f"what reads {write(quantity)} is not listed, so {write(bar)} stays as it is; use it for {listed}.")
+        raise Wrong(
+            f"what reads {write(quantity)} is not listed, so {write(bar)} stays as it is. "
+            f"The rule is for {listed}."
+        )
     readers = [["at", read, at[0] + by] if at else ["symbol", read] for read, by in reads]
     terms = [["*", _bar(reader), ["call", "d", reader, quantity]] for reader in readers]
     expected = terms[0]
@@ -44,7 +47,12 @@ def chain_rule(work: Work, step: Step) -> None:
 def _alone(step: Step) -> tuple[Tree, Element]:
     """Find the total derivative that stands alone on one side; return it and the other side."""
     for tree, other in ((step.tree[1], step.right), (step.tree[2], step.left)):
-        if type(tree) is list and tree[0] in ("symbol", "at") and tree[1].endswith("_bar") and step.sign == "=":
+        if (
+            type(tree) is list
+            and tree[0] in ("symbol", "at")
+            and tree[1].endswith("_bar")
+            and step.sign == "="
+        ):
             return tree, other
     raise Wrong("a total derivative has to stand alone on one side, such as c_bar[t] or x_bar.")
 
@@ -80,13 +88,8 @@ def _why(
 
 
 def differentiate(work: Work, step: Step) -> None:
-    """A local derivative, from the definition of what is differentiated."""
-    for tree, other in ((step.tree[1], step.right), (step.tree[2], step.left)):
-        if type(tree) is list and tree[:2] == ["call", "d"]:
-            _, _, of, by = tree
-            break
-    else:
-        raise Wrong("a local derivative has to stand alone on one side, such as d(y, x).")
+    """Let through a local derivative, from the definition of what is differentiated."""
+    of, by, other = _derivative_alone(step)
     found = _derivative(work, of, by)
     if found is None:
         found = _from_hypothesis(work, step, of, by)
@@ -96,6 +99,13 @@ def differentiate(work: Work, step: Step) -> None:
             f"with all else held fixed, the derivative of {write(of)} by {write(by)} is {show(found)}, "
             f"not {show(other)}."
         )
+
+
+def _derivative_alone(step: Step) -> tuple[Tree, Tree, Element]:
+    for tree, other in ((step.tree[1], step.right), (step.tree[2], step.left)):
+        if type(tree) is list and tree[:2] == ["call", "d"] and step.sign == "=":
+            return tree[2], tree[3], other
+    raise Wrong("a local derivative has to stand alone on one side, such as d(y, x).")
 
 
 def _derivative(work: Work, of: Tree, by: Tree) -> Element | None:
@@ -116,7 +126,7 @@ def _from_hypothesis(work: Work, step: Step, of: Tree, by: Tree) -> Element:
         if not fact.everywhere:
             raise Wrong(f"{fact.text} says what {write(of)} is, not how it changes.")
         if not any(one.rule == "hypothesis" and one.tree == fact.tree for one in work.used(step)):
-            raise Wrong(f"this needs the hypothesis {fact.text}, {fact.note}. State it as a step first.")
+            raise Wrong(f"it needs the hypothesis {fact.text}, {fact.note}. State it as a step first.")
         shape = work.algebra.derivative_atom(work.algebra.element(of), work.algebra.element(by), by).shape
         return Element(shape, {})
     raise Wrong(f"there is no definition of {write(of)} that could be differentiated.")

@@ -1,14 +1,13 @@
 """The checker's side: a theorem and plain trees in, a report out.
 
-`check` reads the learner's text and judges it; `judge` takes plain trees, from wherever they come. Each step has to
-follow symbolically *and* hold in random worlds (`vglib.course.proofs.worlds`).
+`check` reads the learner's text and judges it; `judge` takes plain trees, from wherever they come. Each step
+has to follow symbolically *and* hold in random worlds (`vglib.course.proofs.worlds`).
 """
 
 from __future__ import annotations
 
 import difflib
 import itertools
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,8 @@ __all__ = ["judge"]
 
 _SEED, _WORLDS = 20, 3
 _ALIASES = {
-    "assumption": "hypothesis", "given": "hypothesis", "substitution": "substitute", "derivative": "differentiate",
+    "assumption": "hypothesis", "given": "hypothesis", "substitution": "substitute",
+    "derivative": "differentiate",
     "differentiation": "differentiate", "norm rule": "norm", "norm rules": "norm", "positive": "sign",
     "transposition": "transpose", "transpose of a product": "transpose", "root": "square root",
     "absolute": "absolute value", "abs": "absolute value", "linearity": "algebra", "associativity": "algebra",
@@ -41,7 +41,8 @@ def judge(theorem: str, steps: object) -> Report:
     theorem
         Its name.
     steps
-        A list of ``[tree, rule, uses]``, as `vglib.course.proofs.language.read` gives it; it is trusted in nothing.
+        A list of ``[tree, rule, uses]``, as `vglib.course.proofs.language.read` gives it; it is trusted in
+        nothing.
 
     Returns
     -------
@@ -69,6 +70,7 @@ class _Judge:
         self.theorem = theorem
         self.work = Work(theorem, Algebra(theorem))
         self.rests: dict[int, frozenset[int]] = {}  # for each right step the hypotheses that it stands on
+        self.drawn: dict[frozenset[int], list[worlds.World]] = {}
         self.wrong: set[int] = set()
 
     def verdict(self, number: int, item: Any) -> Verdict:
@@ -118,7 +120,9 @@ class _Judge:
         listed = ", ".join(self.theorem.rules)
         if rule not in RULES:
             near = difflib.get_close_matches(rule, self.theorem.rules, 1, 0.5)
-            raise Wrong(f"unknown rule {rule!r}; {f'did you mean {near[0]}?' if near else f'there are {listed}.'}")
+            raise Wrong(
+                f"unknown rule {rule!r}; {f'did you mean {near[0]}?' if near else f'there are {listed}.'}"
+            )
         if rule not in self.theorem.rules:
             raise Wrong(f"the rule {rule} is not among those of this theorem: {listed}.")
         return rule
@@ -138,13 +142,19 @@ class _Judge:
         try:
             apply(self.work, step)
         except Wrong as wrong:
-            raise Wrong(f"{self._advice(step) or wrong}") from None
+            rule = self._other_rule(step)
+            raise Wrong(rule or f"{wrong} {self._missing(step)}".rstrip()) from None
         rests = self._rests(step)
         self.rests[step.number] = rests
-        rng = np.random.default_rng((_SEED, step.number))
-        for _ in range(_WORLDS):
-            if not worlds.agrees(step.tree, worlds.draw(self.theorem.name, rests, rng)):
-                raise Wrong("for random numbers its two sides differ.")
+        if not all(worlds.agrees(step.tree, world) for world in self._draws(rests)):
+            raise Wrong("for random numbers its two sides differ.")
+
+    def _draws(self, rests: frozenset[int]) -> list[worlds.World]:
+        """Return the random worlds in which these hypotheses hold, and no others."""
+        if rests not in self.drawn:
+            rng = np.random.default_rng((_SEED, *sorted(rests)))
+            self.drawn[rests] = [worlds.draw(self.theorem.name, rests, rng) for _ in range(_WORLDS)]
+        return self.drawn[rests]
 
     def _rests(self, step: Step) -> frozenset[int]:
         below = [self.rests[used.number] for used in self.work.used(step)]
@@ -182,11 +192,15 @@ class _Judge:
             if not any(same_fact(self.work, one, step.tree) for one in self.work.right.values())
         ]
 
-    def _advice(self, step: Step) -> str:
-        """Say what is missing from a step that does not follow: another rule, a step, a hypothesis."""
+    def _other_rule(self, step: Step) -> str:
+        """Say under which other rule a step is right, if there is one."""
         for rule in self.theorem.rules:
             if rule != step.rule and self._passes(step, rule):
                 return f"the equation is right, but {step.rule} is not its rule; {rule} is."
+        return ""
+
+    def _missing(self, step: Step) -> str:
+        """Say which steps, hypotheses or definitions would make a step right, if few would."""
         if step.rule in ("definition", "hypothesis", "chain rule", "differentiate"):
             return ""
         used = self.work.used(step)
@@ -211,8 +225,8 @@ class _Judge:
 
     def _needs(self, fact: Step) -> str:
         if fact.number:
-            return f"this needs step {fact.number} ({fact.text}) as well: add its number."
-        return f"this needs the {fact.rule} {fact.text}: state it as a step before this one."
+            return f"It needs step {fact.number} ({fact.text}) as well: add its number."
+        return f"It needs the {fact.rule} {fact.text}: state it as a step before this one."
 
     def unreached(self, last: int) -> str:
         """Return what is missing at the end of a proof whose steps are all right."""

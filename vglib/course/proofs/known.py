@@ -1,8 +1,9 @@
 """What follows from a few equations and signs, and from nothing else.
 
-Each equation is solved for a letter, an atom or a word that can be isolated without dividing by what may be 0; that is
-then replaced everywhere. What is left is compared as polynomials. So a step holds for *all* values that satisfy the
-equations it uses, or it does not pass: no numbers are involved here, and no hypothesis gets in unasked.
+Each equation is solved for a letter, an atom or a word that can be isolated without dividing by what may be
+0; that is then replaced everywhere. What is left is compared as polynomials. So a step holds for *all*
+values that satisfy the equations it uses, or it does not pass: no numbers are involved here, and no
+hypothesis gets in unasked.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from vglib.course.proofs.algebra import NUMBER, Algebra, Element, Letter, MathEr
 
 __all__ = ["NOT_ZERO", "Known"]
 
-MAX_ROUNDS = 120
+MAX_ROUNDS, MAX_FACTORED, MAX_DIVIDED = 120, 30, 100
 NOT_ZERO = frozenset({-1, 1})
 _ANY_SIGN = frozenset({-1, 0, 1})
 Sign = frozenset[int]
@@ -49,7 +50,9 @@ class Known:
     ):
         self.algebra = algebra
         self.rules: list[_Rule] = []
-        self.left: list[sp.Expr] = []  # equations that nothing can be isolated in: these numbers are 0
+        # Equations that nothing can be isolated in: these numbers, and these sums of words, are 0.
+        self.left: list[sp.Expr] = []
+        self.sums: list[Element] = []
         self.signs = [(what, sign) for what, sign in signs]
         self.learn(equations)
 
@@ -69,9 +72,11 @@ class Known:
             if not rules:
                 if equation.is_number:
                     self.left.append(numerator(equation.number))
+                else:
+                    self.sums.append(equation)
                 continue
-            waiting += [Element(NUMBER, {(): number}) for number in self.left]
-            self.left = []
+            waiting += [Element(NUMBER, {(): number}) for number in self.left] + self.sums
+            self.left, self.sums = [], []
             kept = []
             for old in self.rules:
                 # An old rule whose left side changes is an equation once more.
@@ -96,7 +101,7 @@ class Known:
         """Isolate an atom in number = 0."""
         top = numerator(equation.number)
         if not top.free_symbols:
-            return []  # 1 = 0: the equations contradict one another; nothing is to be had from that
+            raise MathError("the steps that it uses contradict one another")
         for _ in range(2):
             plain = sorted(top.free_symbols, key=lambda s: (s in self.algebra.inside, len(s.name), s.name))
             for atom in plain:
@@ -106,6 +111,8 @@ class Known:
                 if 0 not in self.sign(slope):
                     return [_Rule(atom, Element(NUMBER, {(): -rest / slope}))]
             # p·q² = 0 and p ≠ 0 give q = 0.
+            if len(sp.Add.make_args(top)) > MAX_FACTORED:
+                break
             factors = [factor for factor, _ in sp.factor_list(top)[1]]
             smaller = sp.expand(sp.Mul(*(factor for factor in factors if 0 in self.sign(factor))))
             if not smaller.free_symbols or sp.expand(smaller - top) == 0:
@@ -181,7 +188,9 @@ class Known:
         total = Element(what.shape, {})
         for word, factor in what.terms.items():
             number = self._in_number(factor, rule)
-            total = self.algebra.added(total, self.algebra.scaled(self._in_word(word, what.shape, rule), number))
+            total = self.algebra.added(
+                total, self.algebra.scaled(self._in_word(word, what.shape, rule), number)
+            )
         return total
 
     def _in_word(self, word: Word, shape: tuple[str, str], rule: _Rule) -> Element:
@@ -241,14 +250,31 @@ class Known:
     def remainder(self, difference: Element) -> Element:
         """Return what is left of left − right; no terms if the equation follows."""
         reduced = self.reduced(difference)
+        for equation in [None, *self.sums]:
+            terms = self._left_over(reduced if equation is None else self._less(reduced, equation))
+            if not terms:
+                break
+        else:
+            terms = self._left_over(reduced)
+        return Element(reduced.shape, terms)
+
+    def _left_over(self, what: Element) -> dict[Word, sp.Expr]:
         terms = {}
-        for word, factor in reduced.terms.items():
+        for word, factor in what.terms.items():
             top = numerator(factor)
-            if top != 0 and self.left:
+            if top != 0 and self.left and len(sp.Add.make_args(top)) <= MAX_DIVIDED:
                 top = sp.reduced(top, self.left)[1]
             if top != 0:
                 terms[word] = factor
-        return Element(reduced.shape, terms)
+        return terms
+
+    def _less(self, what: Element, equation: Element) -> Element:
+        """Take off a multiple of an equation, so that one word goes."""
+        for word, factor in equation.terms.items():
+            if word in what.terms and 0 not in self.sign(factor):
+                ratio = -what.terms[word] / factor
+                return self.algebra.added(what, self.algebra.scaled(equation, ratio))
+        return what
 
     def holds(self, difference: Element) -> bool:
         """Whether left − right = 0 follows."""
@@ -287,7 +313,9 @@ class Known:
             return self._of_atom(*self.algebra.inside[number], known)
         return _ANY_SIGN
 
-    def _of_atom(self, name: str, items: tuple[Element | Word, ...], known: list[tuple[Element, Sign]]) -> Sign:
+    def _of_atom(
+        self, name: str, items: tuple[Element | Word, ...], known: list[tuple[Element, Sign]]
+    ) -> Sign:
         if name == "norm":
             return frozenset({1}) if self._not_zero(items[0], known) else frozenset({0, 1})
         if name == "sqrt":
@@ -306,7 +334,9 @@ class Known:
             if what.is_number or 0 in sign or what.terms.keys() != vector.terms.keys() or not what.terms:
                 continue
             ratios = [vector.terms[word] / what.terms[word] for word in what.terms]
-            if all(numerator(a - b) == 0 for a, b in pairwise(ratios)) and 0 not in self._sign(ratios[0], known):
+            if all(numerator(a - b) == 0 for a, b in pairwise(ratios)) and 0 not in self._sign(
+                ratios[0], known
+            ):
                 return True
         return False
 

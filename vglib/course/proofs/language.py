@@ -1,7 +1,7 @@
 """The learner's side: text in, plain trees out. Nothing is evaluated, and SymPy is not needed.
 
-One step is ``("left = right", "rule")`` or ``("left = right", "rule", 1, 2)``: an equation, the name of its rule
-and, if one likes, the numbers of the earlier steps that it uses.
+One step is ``("left = right", "rule")`` or ``("left = right", "rule", 1, 2)``: an equation, the name of its
+rule and, if one likes, the numbers of the earlier steps that it uses.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SAME = {
 }  # fmt: skip
 _GREEK = {"η": "eta", "α": "alpha", "β": "beta", "δ": "delta", "θ": "theta", "λ": "lambda_"}
 _SUBSCRIPT = str.maketrans("ₜ₊₋₀₁₂₃₄₅₆₇₈₉", "t+-0123456789")
-# Latin and Greek letters, those with a bar among them; not the small t of ᵀ and ₜ, which are letters to Python.
+# Latin and Greek letters, some with a bar; not the small t of ᵀ and ₜ, which are letters to Python too.
 _LETTER = "A-Za-zĀāĒēĪīŌōŪūȲȳḠḡΑ-Ωα-ω"
 _TOKEN = re.compile(
     rf"(?P<space>\s+)|(?P<number>\d+(?:\.\d+)?)|(?P<name>[{_LETTER}]\u0304?(?:[{_LETTER}0-9_]\u0304?)*)"
@@ -225,7 +225,9 @@ class _Reader:
         elif word in ("(", "[", "‖", "|"):
             found = self.sum(0)
             self.expect({"(": ")", "[": "]"}.get(word, word), column)
-            found = ["call", "norm", found] if word == "‖" else ["call", "abs", found] if word == "|" else found
+            found = (
+                ["call", "norm", found] if word == "‖" else ["call", "abs", found] if word == "|" else found
+            )
         else:
             came = word if kind == "end" else f"`{word}`"
             raise self.fail(f"a symbol, a number or a bracket is wanted here; {came} came.", column)

@@ -9,7 +9,7 @@ __all__ = ["Report", "Verdict"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """One step: is it right, and if not, why. `right` is None where it hangs on an earlier step that is wrong."""
+    """One step: is it right, and if not, why; `right` is None where it hangs on a step that is wrong."""
 
     number: int
     text: str
@@ -45,6 +45,7 @@ class Report:
         width = max((len(step.text) for step in self.steps), default=0)
         marks = {True: "✓", False: "✗", None: "·"}
         lines = [
-            f"{step.number:3d} {marks[step.right]} {step.text:<{min(width, 76)}s}  {step.rule}" for step in self.steps
+            f"{step.number:3d} {marks[step.right]} {step.text:<{min(width, 76)}s}  {step.rule}"
+            for step in self.steps
         ]
         return "\n".join([*lines, self.message or "The proof is right."])

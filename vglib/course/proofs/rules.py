@@ -1,8 +1,8 @@
 """What each rule lets through, and what to say when it does not.
 
-A rule takes a step and what is known from the steps that it uses. It returns nothing, or raises `Wrong` with a
-sentence for the learner. Most rules add a few equations that are always true (‖v‖² = vᵀv, for instance) and ask
-whether the step follows from those and the steps used.
+A rule takes a step and what is known from the steps that it uses. It returns nothing, or raises `Wrong` with
+a sentence for the learner. Most rules add a few equations that are always true (‖v‖² = vᵀv, for instance)
+and ask whether the step follows from those and the steps used.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from vglib.course.proofs.algebra import NUMBER, Algebra, Element, MathError, num
 from vglib.course.proofs.calculus import chain_rule, differentiate
 from vglib.course.proofs.known import Known
 from vglib.course.proofs.trees import Tree, write
-from vglib.course.proofs.work import SIGNS, Step, Work, Wrong, instances, names
+from vglib.course.proofs.work import SIGNS, Step, Work, Wrong, instances
 
 __all__ = ["apply", "same_fact"]
 
@@ -51,16 +51,9 @@ def _fact(work: Work, step: Step, kind: str) -> None:
             if name == "claim":
                 raise Wrong("that is the claim itself: it is to be shown, and cannot be assumed.")
             raise Wrong(f"the equation is right, but it is a {name}, not a {kind}.")
-    letters = names(step.tree)
-    near = [
-        write(tree)
-        for fact in kinds[kind]
-        for tree in instances(fact)
-        if names(tree[1]) & letters and not names(tree[1]) & names(tree[2]) - {"x"}
-    ]
-    exact = [text for text in near if text.split(" ")[0] in (write(step.tree[1]), write(step.tree[2]))]
-    if (exact or near) and kind == "definition":
-        raise Wrong(f"that is not how it is defined. The definition is {(exact or near)[0]}.")
+    for tree in (tree for fact in kinds[kind] for tree in instances(fact)):
+        if tree[1] in step.tree[1:]:
+            raise Wrong(f"that is not what it says. The {kind} is {write(tree)}.")
     listed = ", ".join(fact.text for fact in kinds[kind]) or "none here"
     if kind == "definition":
         raise Wrong(f"no definition says that. They are: {listed}.")
@@ -68,17 +61,17 @@ def _fact(work: Work, step: Step, kind: str) -> None:
 
 
 def definition(work: Work, step: Step) -> None:
-    """One of the theorem's definitions."""
+    """Let through one of the theorem's definitions."""
     _fact(work, step, "definition")
 
 
 def hypothesis(work: Work, step: Step) -> None:
-    """One of the theorem's hypotheses."""
+    """Let through one of the theorem's hypotheses."""
     _fact(work, step, "hypothesis")
 
 
 def follows(work: Work, step: Step, extra: Callable[[Known], list[Element]] | None = None) -> None:
-    """The step follows from what it uses; `extra` gives more equations that are always true."""
+    """Let a step follow from what it uses; `extra` gives more equations that are always true."""
     known = work.known(work.used(step))
     if extra:
         known.learn(extra(known))
@@ -87,18 +80,20 @@ def follows(work: Work, step: Step, extra: Callable[[Known], list[Element]] | No
         return
     rest = known.remainder(work.difference(step))
     if rest.terms:
-        raise Wrong(f"left minus right leaves {show(work.algebra.tidied(rest))}, and nothing used here makes that 0.")
+        raise Wrong(
+            f"left minus right leaves {show(work.algebra.tidied(rest))}, and nothing used here makes that 0."
+        )
 
 
 def substitute(work: Work, step: Step) -> None:
-    """Equals for equals, from earlier steps."""
+    """Put equals for equals, from earlier steps."""
     if not work.used(step):
         raise Wrong("it puts something in from an earlier step, and there is none.")
     follows(work, step)
 
 
 def sign(work: Work, step: Step, known: Known | None = None) -> None:
-    """A sign, or being other than 0."""
+    """Let through a sign, or being other than 0."""
     known = known or work.known(work.used(step))
     if step.sign == "=":
         raise Wrong("the rule is for `> 0`, `>= 0` and `!= 0`.")
@@ -113,21 +108,21 @@ def sign(work: Work, step: Step, known: Known | None = None) -> None:
 
 
 def norm(work: Work, step: Step) -> None:
-    """‖v‖² = vᵀv and ‖av‖ = |a|‖v‖ for the norms in the step."""
+    """Let through ‖v‖² = vᵀv and ‖av‖ = |a|‖v‖ for the norms in the step."""
     algebra = work.algebra
 
     def extra(known: Known) -> list[Element]:
         found = []
-        for atom in _atoms(work, step, ("norm", "sqrt")):
-            name, (inside,) = algebra.inside[atom]
+        roots = _atoms(work, step, ("sqrt",))
+        for atom in _atoms(work, step, ("norm",)):
+            (inside,) = algebra.inside[atom][1]
             number = Element(NUMBER, {(): atom})
-            if name == "sqrt":
-                continue
             column = inside if inside.shape[1] == "1" else algebra.transposed(inside)
             square = algebra.product(algebra.transposed(column), column)
             found.append(work.minus(algebra.product(number, number), square))
             root = algebra.of_numbers("sqrt", square.number)
-            found.append(work.minus(number, Element(NUMBER, {(): root})))
+            if root in roots:
+                found.append(work.minus(number, Element(NUMBER, {(): root})))
             # The vector as it stands, and as the steps used here say it is.
             for vector in (column, known.reduced(column)):
                 factor, rest = _common_factor(algebra, vector)
@@ -160,7 +155,7 @@ def _atoms(work: Work, step: Step, names: tuple[str, ...]) -> list[sp.Symbol]:
 
 
 def absolute_value(work: Work, step: Step) -> None:
-    """|a| = a where a ≥ 0 is known."""
+    """Let through |a| = a where a ≥ 0 is known."""
     algebra = work.algebra
     unknown: list[str] = []
 
@@ -186,7 +181,7 @@ def absolute_value(work: Work, step: Step) -> None:
 
 
 def square_root(work: Work, step: Step) -> None:
-    """Numbers with equal squares, neither of them negative, are equal."""
+    """Make equal what has equal squares and is not negative."""
     known = work.known(work.used(step))
     if step.sign != "=" or not work.difference(step).is_number:
         raise Wrong("the rule is for an equation between two numbers.")
@@ -196,7 +191,9 @@ def square_root(work: Work, step: Step) -> None:
     squares = [work.algebra.product(side, side) for side in (step.left, step.right)]
     rest = known.remainder(work.minus(*squares))
     if rest.terms:
-        raise Wrong(f"the squares of the two sides differ by {show(rest)}, as far as the steps used here say.")
+        raise Wrong(
+            f"the squares of the two sides differ by {show(rest)}, as far as the steps used here say."
+        )
 
 
 def apply(work: Work, step: Step) -> None:
@@ -223,5 +220,3 @@ def apply(work: Work, step: Step) -> None:
         "square root": square_root,
     }
     rules[step.rule](work, step)
-
-

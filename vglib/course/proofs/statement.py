@@ -55,5 +55,9 @@ def statement(theorem: str) -> Statement:
 
 def _facts(title: str, facts: tuple[Fact, ...]) -> str:
     listed = "; ".join(f"`{fact.text}`{f' ({fact.note})' if fact.note else ''}" for fact in facts)
-    title = {"Definition": "Definitions", "Hypothesis": "Hypotheses"}.get(title, title) if len(facts) > 1 else title
+    title = (
+        {"Definition": "Definitions", "Hypothesis": "Hypotheses"}.get(title, title)
+        if len(facts) > 1
+        else title
+    )
     return f"**{title}:** {listed}" if facts else ""

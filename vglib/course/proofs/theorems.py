@@ -19,16 +19,16 @@ __all__ = ["RULES", "THEOREMS", "Fact", "Symbol", "Theorem", "find"]
 RULES = {
     "definition": "one of the definitions above, as it stands or rearranged",
     "hypothesis": "one of the hypotheses above; those that you do not need, leave out",
-    "chain rule": "total derivative by a quantity = sum over *all* its readers of (total derivative by the reader) · "
-    "(local derivative of the reader)",
+    "chain rule": "total derivative by a quantity = sum over *all* its readers of (total derivative by the "
+    "reader) · (local derivative of the reader)",
     "differentiate": "a local derivative, from a definition: the other things that it reads are held fixed. "
     "A hypothesis may be differentiated if it holds for all values",
     "substitute": "equals for equals, taken from earlier steps",
     "algebra": "true for all values, or an earlier step rearranged; nothing may be divided by what may be 0",
     "transpose": "(AB)ᵀ = BᵀAᵀ, (A + B)ᵀ = Aᵀ + Bᵀ, (Aᵀ)ᵀ = A, Iᵀ = I",
-    "norm": "‖v‖² = vᵀv, ‖av‖ = |a|‖v‖ for a number a",
-    "sign": "`> 0`, `>= 0` or `!= 0` from signs in earlier steps: products, quotients, sums and `min` of positive "
-    "numbers are positive, and ‖v‖ > 0 if v ≠ 0",
+    "norm": "‖v‖² = vᵀv (or ‖v‖ = `sqrt(v.T*v)`), ‖av‖ = |a|‖v‖ for a number a",
+    "sign": "`> 0`, `>= 0` or `!= 0` from signs in earlier steps: products, quotients, sums and `min` of "
+    "positive numbers are positive, and ‖v‖ > 0 if v ≠ 0",
     "absolute value": "|a| = a if an earlier step says that a ≥ 0 or a > 0",
     "square root": "p = q, if p² = q² is known and neither is negative",
 }
@@ -36,7 +36,7 @@ RULES = {
 
 @dataclass(frozen=True)
 class Symbol:
-    """A letter of a theorem: its shape (rows, columns) and what it means. `timed` ones are written c[t], `spare` ones not shown."""
+    """A letter: its shape (rows, columns) and meaning; `timed` is written c[t], `spare` not shown."""
 
     meaning: str
     shape: tuple[str, str] = ("1", "1")
@@ -46,7 +46,7 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Fact:
-    """A definition, a hypothesis or a claim. `everywhere`: at each step t, or for all values of its letters."""
+    """A definition, a hypothesis or a claim. `everywhere`: at each t, or for all values of its letters."""
 
     text: str
     note: str = ""
@@ -97,9 +97,9 @@ _R = ("1", "n")
 _LSTM = Theorem(
     "lstm_passthrough",
     "An LSTM's cell passes a gradient through",
-    "One unit of an LSTM, since the cell's equations act unit by unit. The gates f, i, g, o at step t+1 read h[t] and "
-    "the input, and no cell state (no peepholes). The loss reads the h's. So c[t] has two readers, c[t+1] and h[t]; "
-    "and all that reads h[t], the gates at t+1 and the loss, is counted in h_bar[t].",
+    "One unit of an LSTM, since the cell's equations act unit by unit. The gates f, i, g, o at step t+1 read "
+    "h[t] and the input, and no cell state (no peepholes). The loss reads the h's. So c[t] has two readers, "
+    "c[t+1] and h[t]; and all that reads h[t], the gates at t+1 and the loss, is counted in h_bar[t].",
     {
         "c": Symbol("the cell's state", timed=True),
         "h": Symbol("its output", timed=True),
@@ -120,13 +120,13 @@ _LSTM = Theorem(
     (Fact("c_bar[t] = c_bar[t+1]"),),
     ("definition", "hypothesis", "chain rule", "differentiate", "substitute", "algebra"),
     readers={"c": (("c", 1), ("h", 0))},
-    elsewhere="The gates at t+1 read h[t], not c[t]: their path goes through h[t] and is already in h_bar[t].",
+    elsewhere="The gates at t+1 read h[t], not c[t]: their path goes through h[t] and is in h_bar[t].",
 )
 
 _ORTHOGONAL = Theorem(
     "orthogonal_norm",
     "A matrix with orthonormal columns keeps lengths",
-    "Q has m rows and n columns and need not be square, so QᵀQ is n×n and QQᵀ is m×m. Order counts in products.",
+    "Q has m rows and n columns and need not be square, so QᵀQ is n×n and QQᵀ is m×m. Order counts.",
     {"Q": Symbol("a matrix, m×n", ("m", "n")), "x": Symbol("a column of n numbers", _C)},
     (),
     (Fact("Q.T*Q = I"),),

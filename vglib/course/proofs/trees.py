@@ -12,8 +12,8 @@ A tree is an integer or a list whose first item names the node:
 ``["=", a, b]``, ``!=``, ``>``, ``>=``  a relation: the top of a step, and nowhere else
 ===================================  =======================================
 
-Nothing in a tree is ever evaluated: `check_tree` admits known nodes of bounded size, and `vglib.course.proofs.algebra`
-turns them into mathematics one by one.
+Nothing in a tree is ever evaluated: `check_tree` admits known nodes of bounded size, and
+`vglib.course.proofs.algebra` turns them into mathematics one by one.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def check_tree(tree: object) -> None:
         node, depth = waiting.pop()
         seen += 1
         if seen > MAX_NODES or depth > MAX_DEPTH:
-            raise ValueError(f"the equation is too long (at most {MAX_NODES} parts, {MAX_DEPTH} deep): split it")
+            raise ValueError(
+                f"the equation is too long (at most {MAX_NODES} parts, {MAX_DEPTH} deep): split it"
+            )
         if type(node) is int:
             if abs(node) > MAX_NUMBER:
                 raise ValueError(f"numbers may have a size of at most {MAX_NUMBER:,}")

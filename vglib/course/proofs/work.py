@@ -12,12 +12,12 @@ from vglib.course.proofs.known import Known, Sign
 from vglib.course.proofs.theorems import Fact, Theorem
 from vglib.course.proofs.trees import Tree, write
 
-__all__ = ["SIGNS", "Step", "Work", "Wrong", "instances", "names", "shifted"]
+__all__ = ["SIGNS", "Step", "Work", "Wrong", "instances", "shifted"]
 
 SIGNS: dict[str, Sign] = {">": frozenset({1}), ">=": frozenset({0, 1}), "!=": frozenset({-1, 1})}
 
 
-class Wrong(Exception):
+class Wrong(Exception):  # noqa: N818 - a step is wrong, the program is not
     """A step does not follow; the text says why."""
 
 
@@ -73,7 +73,7 @@ class Work:
         step = Step(number, tree, rule, left, right, divisors=tuple(divisors))
         difference = self.difference(step)
         if tree[0] in (">", ">=") and not difference.is_number:
-            raise MathError(f"`{tree[0]}` compares numbers; a {self.algebra.kind(difference)} came")
+            raise MathError(f"`{tree[0]}` compares numbers; {self.algebra.a(difference)} came")
         return step
 
     def known(self, steps: list[Step]) -> Known:
@@ -104,13 +104,6 @@ def shifted(tree: Tree, by: int) -> Tree:
 def instances(fact: Fact) -> Iterator[Tree]:
     """Yield a fact, and what it says at other steps if it holds at all of them."""
     timed = "[t" in fact.text
-    yield from (shifted(fact.tree, by) for by in ((0, 1, -1, 2, -2, -3) if fact.everywhere and timed else (0,)))
-
-
-def names(tree: Tree) -> set[str]:
-    """Return the names of the symbols in a tree."""
-    if type(tree) is not list:
-        return set()
-    if tree[0] in ("symbol", "at"):
-        return {tree[1]}
-    return set().union(*map(names, tree[1:]))
+    yield from (
+        shifted(fact.tree, by) for by in ((0, 1, -1, 2, -2, -3) if fact.everywhere and timed else (0,))
+    )

@@ -1,12 +1,14 @@
-r"""Random numbers in which a theorem's definitions hold, and those hypotheses that a proof has stated; no others.
+r"""Random numbers in which a theorem's definitions hold and, of its hypotheses, those that are stated.
 
-A second opinion on every step, which shares nothing with the symbolic one. The total derivatives come from a forward
-pass alone: a quantity q is moved by :math:`\mathrm i\varepsilon`, whatever reads it follows, and
-:math:`\partial L/\partial q = \operatorname{Im} L/\varepsilon`. So no rule of differentiation is used to check one.
+A second opinion on every step, which shares nothing with the symbolic one. The total derivatives come from a
+forward pass alone: a quantity q is moved by :math:`\mathrm i\varepsilon`, whatever reads it follows, and
+:math:`\partial L/\partial q = \operatorname{Im} L/\varepsilon`. So no rule of differentiation is used to
+check one.
 """
 
 from __future__ import annotations
 
+import cmath
 from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,10 +79,10 @@ def _lstm(stated: Set[int], rng: np.random.Generator) -> World:
             gates = {}
             for name in "figo":
                 drive = weights[name][0] * h + biases[name, s]
-                free = np.tanh(drive) if name == "g" else 1 / (1 + np.exp(-drive))
+                free = cmath.tanh(drive) if name == "g" else 1 / (1 + cmath.exp(-drive))
                 gates[name] = put(name, fixed.get((name, s), free))
             c = put("c", gates["f"] * c + gates["i"] * gates["g"])
-            h = put("h", gates["o"] * np.tanh(c))
+            h = put("h", gates["o"] * cmath.tanh(c))
             loss = loss + reads[at] * h + squares[at] * h**2
         return seen, loss
 
@@ -120,7 +122,7 @@ def _residual(stated: Set[int], rng: np.random.Generator) -> World:
     inner, x = rng.normal(size=(n, n)), rng.normal(size=(n, 1))
     reads, squares = rng.normal(size=(2, n, 1))
 
-    def F(v: Any) -> Any:
+    def F(v: Any) -> Any:  # noqa: N802 - its name in mathematics
         return np.zeros_like(v) if 0 in stated else np.tanh(inner @ v)
 
     def slopes(of: Callable[[Any], Any], at: Any) -> Any:
@@ -170,7 +172,12 @@ def value(tree: Tree, world: World) -> Any:
 def _function(name: str, items: list[Any], world: World) -> Any:
     if name in world.functions:
         return world.functions[name](items[0])
-    plain: dict[str, Callable[..., Any]] = {"norm": np.linalg.norm, "abs": abs, "tanh": np.tanh, "sqrt": np.sqrt}
+    plain: dict[str, Callable[..., Any]] = {
+        "norm": np.linalg.norm,
+        "abs": abs,
+        "tanh": np.tanh,
+        "sqrt": np.sqrt,
+    }
     return float((plain | {"min": min})[name](*items))
 
 
