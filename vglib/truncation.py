@@ -29,7 +29,7 @@ from .base.direct import direct_derivatives
 from .base.errors import whole_number
 from .base.recurrence import Recurrence
 from .base.torch_updates import randomized_updates, updates
-from .base.trace import WANTS, Gradients, Trace, check_trace, check_want
+from .base.trace import WANTS, Gradients, Trace, check_through_time, check_want
 from .base.truncated import carried, gradients_of, side_by_side
 from .base.windows import Window, check_carry, each_window, random_carry, windows
 from .bptt import backprop as full_backprop
@@ -102,7 +102,7 @@ def backprop(
         As `bptt.backprop` and `windows`.
     """
     want = check_want(want)
-    check_trace(trace)
+    check_through_time(trace)
     k1 = whole_number("k1", k1, 1)
     k2 = k1 if k2 is None else whole_number("k2", k2, 1)
     direct, _ = direct_derivatives(trace.cell, trace.steps, trace.batch, d_outputs, None, nonfinite)
@@ -146,7 +146,7 @@ def randomized(
     C. Tallec and Y. Ollivier, Unbiasing truncated backpropagation through time, arXiv:1705.08209, 2017.
     """
     want = check_want(want)
-    check_trace(trace)
+    check_through_time(trace)
     factors = check_carry(carry, trace.steps)
     direct, _ = direct_derivatives(trace.cell, trace.steps, trace.batch, d_outputs, None, nonfinite)
     bars, initial = carried(trace, direct, factors)
@@ -281,7 +281,7 @@ def checkpointed(
     for start in starts[:-1]:
         stored.append(cell.xp.asarray(run(start, stored[-1]).states[-1, ...], copy=True))
     message, parameters = d_final, None
-    inputs, states = [], []
+    inputs, states, cells = [], [], []
     for start in reversed(starts):
         trace = run(start, stored.pop())
         given = source.direct(start, start + trace.steps, trace)
@@ -295,9 +295,9 @@ def checkpointed(
             inputs.append(grads.inputs)
         if "states" in want:  # the state between two segments is whole in the earlier one, loss included
             states.append(grads.states[1:, ...])
+            if grads.cells is not None:
+                cells.append(grads.cells[1:, ...] if start else grads.cells)
     if states:
         states.append(message[None, ...])
-    one = cell.xp.concat
-    return Gradients(
-        parameters, one(inputs[::-1]) if inputs else None, one(states[::-1]) if states else None, message
-    )
+    whole = [cell.xp.concat(parts[::-1]) if parts else None for parts in (inputs, states, cells)]
+    return Gradients(parameters, *whole[:2], message, whole[2])

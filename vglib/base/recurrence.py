@@ -15,28 +15,36 @@ Index legend: T steps, B sequences, D inputs, H units, S state size, G gates; t 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
-from .arrays import Array, check_array, check_finite, device_of
+from .arrays import Array, check_array, check_finite, device_of, namespace
+from .chain import Arrays, Chain, Step
 from .weights import Weights
+
+if TYPE_CHECKING:
+    from .trace import Trace
 
 __all__ = ["Arrays", "Recurrence", "check_cell"]
 
-Arrays = tuple[Array, ...]
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Recurrence(Weights):
+class Recurrence(Weights, Chain):
     """A recurrent cell; the base class of all of them. Its weights are described at `Weights`."""
 
     # -- what a sequence needs ------------------------------------------------------------------------
 
     def project(self, x: Array) -> Array:
         """Return W_ih x_t + b_ih + b_hh for all steps in one product: (T, B, D) → (T, B, G·H)."""
+        return self._project(x, self.bias_ih + self.bias_hh)
+
+    def _project(self, x: Array, bias: Array) -> Array:
+        """Return W_ih x_t + bias for all steps in one product."""
         xp, (steps, batch, inputs) = self.xp, x.shape
         flat = xp.matmul(xp.reshape(x, (steps * batch, inputs)), self.weight_ih.T)  # one product, not T
-        return xp.reshape(flat + (self.bias_ih + self.bias_hh), (steps, batch, -1))
+        return xp.reshape(flat + bias, (steps, batch, -1))
 
     def along_rows(self) -> Self:
         """Return the same cell with weight_hh laid out so that h @ weight_hh.T runs along memory.
@@ -46,11 +54,6 @@ class Recurrence(Weights):
         xp, transposed = self.xp, self.weight_hh.T
         flat = xp.reshape(transposed, (-1,))  # copies row by row; a plain copy would keep the old layout
         return self.replace(weight_hh=xp.reshape(flat, transposed.shape).T)
-
-    def initial(self, batch: int) -> Array:
-        """Return the zero state (B, S)."""
-        like = self.weight_hh
-        return self.xp.zeros((batch, self.size), dtype=like.dtype, device=device_of(like))
 
     def check_input(self, x: Array, nonfinite: str = "raise") -> None:
         """Raise unless `x` is (T, B, D), finite and of the weights' kind."""
@@ -67,12 +70,29 @@ class Recurrence(Weights):
 
     def split(self, state: Array) -> dict[str, Array]:
         """Return the blocks of a state (…, S) by name: {'h': …}, for an LSTM {'h': …, 'c': …}."""
-        h = self.hidden
-        return {name: state[..., i * h : (i + 1) * h] for i, name in enumerate(self.blocks)}
+        if state.shape[-1] != self.size:
+            raise ValueError(f"state must have shape (…, S={self.size}); got {tuple(state.shape)}")
+        return dict(zip(self.blocks, self._slices(state, len(self.blocks)), strict=True))
 
-    def output(self, state: Array) -> Array:
-        """Return what the layer above sees of a state (…, S): its block h, (…, H)."""
-        return state[..., : self.hidden]
+    def join(self, **blocks: Array) -> Array:
+        """Return the state (…, S) of given blocks (…, H); the inverse of `split`.
+
+        Raises
+        ------
+        TypeError
+            Other names than the cell's blocks; blocks of another library, dtype or device.
+        ValueError
+            Blocks of different shapes.
+        """
+        if set(blocks) != set(self.blocks):
+            own, came = (", ".join(names) or "nothing" for names in (self.blocks, blocks))
+            raise TypeError(f"the blocks of {type(self).__name__} are {own}; got {came}")
+        first = blocks[self.blocks[0]]
+        namespace(first, self.blocks[0])
+        shape = [("…", size) for size in first.shape[:-1]] + [("H", self.hidden)]
+        for name, block in blocks.items():
+            check_array(name, block, shape, like=self.weight_hh)
+        return self.xp.concat([blocks[name] for name in self.blocks], axis=-1)
 
     def weight_gradients(self, d_input: Array, d_recurrent: Array, x: Array, h: Array) -> dict[str, Array]:
         """Return the gradients of all weights, summed over the last axis but one, N.
@@ -96,6 +116,48 @@ class Recurrence(Weights):
             "bias_ih": xp.sum(d_input, axis=-2),
             "bias_hh": xp.sum(d_recurrent, axis=-2),
         }
+
+    def before(self, delta: Array) -> Array:
+        """Return ∂L/∂h_t = δ_t W_hh, (…, H), from the recurrent side's δ_t (…, G·H)."""
+        # One flat product: a stack of small ones is several times slower.
+        flat = self.xp.reshape(delta, (-1, delta.shape[-1]))
+        return self.xp.reshape(self.xp.matmul(flat, self.weight_hh), (*delta.shape[:-1], self.hidden))
+
+    def by_gate(self, stacked: Array) -> Arrays:
+        """Return the gates' blocks (…, H) of what is stacked, (…, G·H)."""
+        return self._slices(stacked, self.gates)
+
+    def _slices(self, array: Array, number: int) -> Arrays:
+        h = self.hidden
+        return tuple(array[..., i * h : (i + 1) * h] for i in range(number))
+
+    # -- what a chain of steps is asked, where all steps share the cell -------------------------------
+
+    def begin(self, x: Array, initial: Array | None, nonfinite: str) -> tuple[Array, Iterable[Step]]:
+        """Return s_0, and the cell's step with the projected input of each moment."""
+        self.check_input(x, nonfinite)
+        state = self.check_initial(initial, x.shape[1], nonfinite)
+        projected, runner = self.project(x), self.along_rows()
+        return state, (partial(runner.step, projected[t, ...]) for t in range(x.shape[0]))
+
+    def at(self, t: int) -> Self:
+        """Return the cell itself: it is the same at every moment."""
+        return self
+
+    def jacobians(self, saved: Arrays) -> Array:
+        """Return all one-step Jacobians in one product."""
+        return self.jacobian(self.factors(saved))
+
+    def parameter_gradients(self, trace: Trace, deltas: Sequence[Array]) -> dict[str, Array]:
+        """Return the gradients of the weights, summed over steps and sequences in one product."""
+        h = self.output(trace.states[:-1, ...])
+        # Steps and sequences become one axis, so that one flat product serves all.
+        flat = (self.xp.reshape(a, (-1, a.shape[-1])) for a in (*deltas, trace.inputs, h))
+        return self.weight_gradients(*flat)
+
+    def input_gradients(self, trace: Trace, states: Array, deltas: Sequence[Array]) -> Array:
+        """Return ∂L/∂x_t = δ_t W_ih, (T, B, D)."""
+        return self.xp.matmul(deltas[0], self.weight_ih)
 
     # -- the four things a cell writes down -----------------------------------------------------------
 

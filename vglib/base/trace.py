@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .arrays import Array, check_finite
+from .chain import Chain
 from .errors import NonFiniteError, choice
-from .recurrence import Recurrence
+from .recurrence import Arrays, Recurrence
 
 __all__ = [
     "WANTS",
     "Gradients",
     "Trace",
     "check_from_trace",
+    "check_through_time",
     "check_trace",
     "check_want",
     "gathered",
@@ -30,9 +33,9 @@ class Trace:
 
     Attributes
     ----------
-    cell : Recurrence
-        The cell that made it; its weights at that time.
-    inputs : Array, shape (T, B, D)
+    cell : Recurrence, or a net of `vglib.resnets`
+        What made it; its weights at that time.
+    inputs : Array, shape (T, B, D), or the x of a net
         The array that came, not a copy: do not write to it before the gradients are taken.
     states : Array, shape (T+1, B, S)
         s_0 … s_T, the initial state first: step t leads from `states[t]` to `states[t+1]`.
@@ -40,20 +43,20 @@ class Trace:
         What the cell keeps for its derivatives; an RNN its pre-activations.
     """
 
-    cell: Recurrence
+    cell: Chain
     inputs: Array
     states: Array
     saved: tuple[Array, ...]
 
     @property
     def steps(self) -> int:
-        """T."""
-        return self.inputs.shape[0]
+        """T; through depth the number of layers, L."""
+        return self.states.shape[0] - 1
 
     @property
     def batch(self) -> int:
         """B."""
-        return self.inputs.shape[1]
+        return self.states.shape[1]
 
     @property
     def outputs(self) -> Array:
@@ -61,7 +64,7 @@ class Trace:
         return self.cell.output(self.states[1:, ...])
 
     def __repr__(self) -> str:
-        return f"Trace(T={self.steps}, B={self.batch}, cell={self.cell!r})"
+        return f"Trace({self.cell.letter}={self.steps}, B={self.batch}, cell={self.cell!r})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,18 +74,23 @@ class Gradients:
     Attributes
     ----------
     parameters : dict of str to Array, or None
-        ∂L/∂weight_ih, … by the cell's names, summed over steps and sequences.
-    inputs : Array, shape (T, B, D), or None
+        ∂L/∂weight_ih, … by the cell's names, summed over steps and sequences; through depth, where each step
+        has its own, (L, …).
+    inputs : Array, of the shape of x, or None
     states : Array, shape (T+1, B, S), or None
         Total ∂L/∂s_t; `states[t]` is `states[t+1] @ J[t]` plus the loss's direct derivative.
     initial : Array, shape (B, S)
         ∂L/∂s_0, always there.
+    cells : Array, shape (T+1, B, H), or None
+        Of an LSTM, with `states`: total ∂L/∂c_t, h_t following c_t, as autograd's `c_t.grad`. The block c of
+        `states` holds h_t fixed. At t = 0 the two are one: h_0 and c_0 are given, neither follows the other.
     """
 
     parameters: dict[str, Array] | None
     inputs: Array | None
     states: Array | None
     initial: Array
+    cells: Array | None = None
 
 
 def check_from_trace(
@@ -105,6 +113,16 @@ def check_trace(trace: Any) -> None:
         raise TypeError(f"trace must be what bptt.unroll returns; got {type(trace).__name__}")
 
 
+def check_through_time(trace: Any) -> None:
+    """Raise TypeError unless `trace` is the `Trace` of a recurrent cell."""
+    check_trace(trace)
+    if not isinstance(trace.cell, Recurrence):
+        raise TypeError(
+            f"trace must be of a recurrent cell, whose steps share their weights; got one of "
+            f"{type(trace.cell).__name__}, through depth"
+        )
+
+
 def check_want(want: Any) -> tuple[str, ...]:
     """Return what is wanted, one name or several, as a tuple; raise unless each is one of `WANTS`."""
     try:
@@ -117,23 +135,30 @@ def check_want(want: Any) -> tuple[str, ...]:
 
 
 def gathered(
-    trace: Trace, states: Array, delta_in: Array, delta_rec: Array, want: tuple[str, ...], nonfinite: str
+    trace: Trace,
+    factors: Arrays,
+    states: Array,
+    deltas: Sequence[Array],
+    want: Sequence[str],
+    nonfinite: str,
 ) -> Gradients:
-    """Return what is wanted of the gradients, from s̄ (T+1, B, S) and both sides' δ (T, B, G·H)."""
+    """Return what is wanted of the gradients, from s̄ (T+1, B, S) and what else the backward steps gave."""
     cell, xp = trace.cell, trace.cell.xp
-    parameters = inputs = None
-    if "parameters" in want:  # one product over steps and sequences at once
-        h = cell.output(trace.states[:-1, ...])
-        flat = (merged(xp, array) for array in (delta_in, delta_rec, trace.inputs, h))
-        parameters = cell.weight_gradients(*flat)
+    parameters = inputs = cells = None
+    if "parameters" in want:
+        parameters = cell.parameter_gradients(trace, deltas)
         for name, gradient in parameters.items():
             check_from_trace(trace, f"grads.parameters[{name!r}]", gradient, nonfinite, first=None)
     if "inputs" in want:
-        inputs = xp.matmul(delta_in, cell.weight_ih)
+        inputs = cell.input_gradients(trace, states, deltas)
         check_from_trace(trace, "grads.inputs", inputs, nonfinite)
+    if "states" in want:
+        cells = cell.memory_gradients(factors, states)
+        if cells is not None:
+            check_from_trace(trace, "grads.cells", cells, nonfinite)
     # A copy, lest whoever keeps the gradient by the initial state keeps all states with it.
     initial = xp.asarray(states[0, ...], copy=True)
-    return Gradients(parameters, inputs, states if "states" in want else None, initial)
+    return Gradients(parameters, inputs, states if "states" in want else None, initial, cells)
 
 
 def merged(xp: Any, array: Array) -> Array:
