@@ -96,7 +96,7 @@ def gates(i: float = 0.5, f: float = 0.9, o: float = 0.5, *, title: str | None =
 def _position(name: str, value: float) -> float:
     """Return where the slider of a gate stands; it moves by hundredths."""
     gate = check_gate(name, value)
-    if not math.isclose(gate, round(gate, 2), rel_tol=0, abs_tol=1e-9):
+    if not math.isclose(gate, round(gate, 2), rel_tol=0, abs_tol=1e-6):
         raise ValueError(f"{name} must be a whole number of hundredths, as its slider has it; got {value!r}")
     return round(gate, 2)
 
@@ -146,18 +146,18 @@ def _paths(at: Mapping[str, float], found: Mapping[str, list[float]]) -> dict[st
 # -- the panels ---------------------------------------------------------------------------------------------
 
 
-# Name in `_paths`, class, colour, and what the key says.
+# Name in `_paths`, class, colour, and what the key says; the first is drawn last.
 _Line = tuple[str, str, str, str]
 
 _CELL_LINES: list[_Line] = [
-    ("offered", "vg-stick vg-offered", COLORS["muted"], "offered g"),
-    ("admitted", "vg-stick", COLORS["muted"], "let in, i g"),
-    ("output", "vg-line", COLORS["stable"], "output h"),
     ("cell", "vg-line", COLORS["lstm"], "cell c"),
+    ("output", "vg-line", COLORS["stable"], "output h"),
+    ("admitted", "vg-stick", COLORS["muted"], "let in, i g"),
+    ("offered", "vg-stick vg-offered", COLORS["muted"], "offered g"),
 ]
 _GRADIENT_LINES: list[_Line] = [
     ("total", "vg-line", COLORS["accent"], "gradient at c"),
-    ("straight", "vg-line vg-dashed", COLORS["lstm"], "straight along the cell"),
+    ("straight", "vg-band", COLORS["lstm"], "straight along the cell"),
 ]
 
 
@@ -193,15 +193,14 @@ def _panel(
     texts += [
         f'<text x="{left - 6}" y="{at + 4.3:.1f}" text-anchor="end">{ticks[v]}</text>' for v, at in y.items()
     ]
-    key, drawn = "", ""
+    key = drawn = ""
     for name, kind, color, said in lines:
-        # Drawn last, named first.
-        sample = _path(kind, color, "M0 4H16")
-        drawn += _path(kind, color, paths[name], name)
+        sample, line = _path(kind, color, "M0 4H16"), _path(kind, color, paths[name], name)
         if f"{name}-dots" in paths:
             sample += _path("vg-dots", color, "M8 4h0")
-            drawn += _path("vg-dots", color, paths[f"{name}-dots"], f"{name}-dots")
-        key = f'<span><svg viewBox="0 0 16 8" aria-hidden="true">{sample}</svg>{said}</span>{key}'
+            line += _path("vg-dots", color, paths[f"{name}-dots"], f"{name}-dots")
+        key += f'<span><svg viewBox="0 0 16 8" aria-hidden="true">{sample}</svg>{said}</span>'
+        drawn = line + drawn
     return (
         f'<div class="vg-panel"><p class="vg-head">{head}</p><p class="vg-key">{key}</p>'
         f'<div class="vg-stage" style="aspect-ratio:{width} / {height}">'

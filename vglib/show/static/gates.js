@@ -119,6 +119,8 @@
       for (const [name, d] of Object.entries(paths(gates, found))) drawn[name].setAttribute("d", d);
       descriptions(found).forEach((text, which) => pictures[which].setAttribute("aria-label", text));
       says.textContent = sentence(gates, found);
+      const now = Object.entries(gates).map(([name, value]) => `${name} = ${value.toFixed(2)}`);
+      figure.querySelector(".vg-values").textContent = `Drawn for the gates ${now.join(", ")}.`;
       figure.dataset.values = JSON.stringify(gates);
     }
 
