@@ -107,12 +107,12 @@ def test_words_say_what_the_numbers_are():
     assert said == {
         "remember": "After 20 steps the cell holds all of what was written. The output shows nothing. "
         "A gradient of 1 at the end is 1 at step 0, all of it straight along the cell.",
-        "overwrite": "After 20 steps the cell holds nothing of what was written; with what has come in since "
+        "overwrite": "After 20 steps the cell holds nothing of what was written; with new input "
         "it stands at −0.66. The output shows −0.58. "
         "A gradient of 1 at the end is 3.7 × 10⁻¹⁴ at step 0, all of it by way of the output.",
         "erase": "After 20 steps the cell holds nothing of what was written. The output shows 0. "
         "A gradient of 1 at the end is 0 at step 0.",
-        "between": "After 20 steps the cell holds 0.36 of what was written; with what has come in since "
+        "between": "After 20 steps the cell holds 0.36 of what was written; with new input "
         "it stands at 0.64. The output shows 0.28. "
         "A gradient of 1 at the end is 0.58 at step 0, of which 0.36 came straight along the cell.",
     }
@@ -161,7 +161,7 @@ def test_a_notebook_gets_both(monkeypatch):
     assert shown._repr_html_() == shown.html
     assert (
         repr(shown) == "gates(i=0.5, f=0.9, o=0.5): "
-        "After 20 steps the cell holds 0.12 of what was written; with what has "
+        "After 20 steps the cell holds 0.12 of what was written; with new input"
     )
 
 

@@ -33,7 +33,7 @@ _CORNERS = {
 # A panel in pixels: the whole, and left, top, width and height of the plot in it.
 _SIZE, _PLOT = (340, 198), (40, 6, 296, 168)
 _STEPS = (-0.6, 20.6)
-_HELD, _BACK = (-2.7, 5.3), (-6.6, 3.3)
+_HELD, _BACK = (-2.7, 5.3), (-4.5, 2.8)
 
 
 def gates(i: float = 0.5, f: float = 0.9, o: float = 0.5, *, title: str | None = None) -> Shown:
@@ -152,7 +152,7 @@ _Line = tuple[str, str, str, str]
 _CELL_LINES: list[_Line] = [
     ("cell", "vg-line", COLORS["lstm"], "cell c"),
     ("output", "vg-line", COLORS["stable"], "output h"),
-    ("admitted", "vg-stick", COLORS["muted"], "let in, i g"),
+    ("admitted", "vg-stick", COLORS["muted"], "let in"),
     ("offered", "vg-stick vg-offered", COLORS["muted"], "offered g"),
 ]
 _GRADIENT_LINES: list[_Line] = [
@@ -163,12 +163,12 @@ _GRADIENT_LINES: list[_Line] = [
 
 def _cell_panel(paths: Mapping[str, str], alt: str) -> str:
     ticks = {float(v): str(v).replace("-", "−") for v in range(-2, 6)}
-    return _panel("Forwards: a 1 is written at step 0", alt, _HELD, ticks, paths, _CELL_LINES)
+    return _panel("Forwards, from a 1 at step 0", alt, _HELD, ticks, paths, _CELL_LINES)
 
 
 def _gradient_panel(paths: Mapping[str, str], alt: str) -> str:
-    ticks = {-6.0: "10⁻⁶", -3.0: "10⁻³", 0.0: "1", 3.0: "10³"}
-    return _panel("Backwards: a 1 is sent back from step 20", alt, _BACK, ticks, paths, _GRADIENT_LINES)
+    ticks = {-4.0: "10⁻⁴", -2.0: "10⁻²", 0.0: "1", 2.0: "10²"}
+    return _panel("Backwards, from a 1 at step 20", alt, _BACK, ticks, paths, _GRADIENT_LINES)
 
 
 def _panel(

@@ -104,7 +104,7 @@ def sentence(at: Mapping[str, float], found: Mapping[str, Sequence[float]]) -> s
     steps, c, h = len(CELL["x"]), found["c"], found["h"]
     total, straight = found["total"][0], found["straight"][0]
     share = {0: "nothing", 1: "all"}.get(straight) or written(straight)
-    since = f"; with what has come in since it stands at {written(c[-1])}" if at["i"] else ""
+    since = f"; with new input it stands at {written(c[-1])}" if at["i"] else ""
     shown = f"The output shows {written(h[-1])}." if at["o"] else "The output shows nothing."
     if not total:
         way = ""

@@ -59,7 +59,7 @@
   function sentence({ i, o }, { c, h, total, straight }) {
     const last = c.length - 1;
     const share = { 0: "nothing", 1: "all" }[straight[0]] ?? written(straight[0]);
-    const since = i ? `; with what has come in since it stands at ${written(c[last])}` : "";
+    const since = i ? `; with new input it stands at ${written(c[last])}` : "";
     const shown = o ? `The output shows ${written(h[last])}.` : "The output shows nothing.";
     let way = "";
     if (total[0] && total[0] === straight[0]) way = ", all of it straight along the cell";
