@@ -106,15 +106,15 @@ def test_words_say_what_the_numbers_are():
     said = {name: sentence(at, held(**at)) for name, at in _NAMED.items()}
     assert said == {
         "remember": "After 20 steps the cell holds all of what was written. The output shows nothing. "
-        "A gradient of 1 at the end is 1 at step 0, all of it straight along the cell.",
+        "A gradient of 1 at the end is 1 at step\u00a00, all of it straight along the cell.",
         "overwrite": "After 20 steps the cell holds nothing of what was written; with new input "
         "it stands at −0.66. The output shows −0.58. "
-        "A gradient of 1 at the end is 3.7 × 10⁻¹⁴ at step 0, all of it by way of the output.",
+        "A gradient of 1 at the end is 3.7\u00a0×\u00a010⁻¹⁴ at step\u00a00, all of it by way of the output.",
         "erase": "After 20 steps the cell holds nothing of what was written. The output shows 0. "
-        "A gradient of 1 at the end is 0 at step 0.",
+        "A gradient of 1 at the end is 0 at step\u00a00.",
         "between": "After 20 steps the cell holds 0.36 of what was written; with new input "
         "it stands at 0.64. The output shows 0.28. "
-        "A gradient of 1 at the end is 0.58 at step 0, of which 0.36 came straight along the cell.",
+        "A gradient of 1 at the end is 0.58 at step\u00a00, of which 0.36 came straight along the cell.",
     }
 
 
@@ -130,7 +130,12 @@ _NAMED = {
     ("value", "text"),
     [
         *[(0.0, "0"), (1, "1"), (-1.0, "−1"), (0.999, "1.0"), (0.0364, "0.036"), (12.3, "12")],
-        *[(99.6, "100"), (342.13, "342"), (-0.00094, "−9.4 × 10⁻⁴"), (0.5**40, "9.1 × 10⁻¹³")],
+        *[
+            (99.6, "100"),
+            (342.13, "342"),
+            (-0.00094, "−9.4\u00a0×\u00a010⁻⁴"),
+            (0.5**40, "9.1\u00a0×\u00a010⁻¹³"),
+        ],
     ],
 )
 def test_numbers_are_written_with_two_digits(value, text):

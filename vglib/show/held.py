@@ -82,7 +82,7 @@ def check_gate(name: str, value: Any) -> float:
 
 
 def written(value: float) -> str:
-    """Write a number with two digits, as a sentence has it."""
+    """Write a number with two digits, as a sentence has it, in one piece."""
     size = abs(value)
     if size in (0, 1):
         text = f"{size:g}"
@@ -92,7 +92,7 @@ def written(value: float) -> str:
         text = f"{size:#.2g}".rstrip(".")
     else:
         digits, power = f"{size:.1e}".split("e")
-        text = f"{digits} × 10{str(int(power)).translate(_RAISED)}"
+        text = f"{digits}\u00a0×\u00a010{str(int(power)).translate(_RAISED)}"
     return f"−{text}" if value < 0 else text
 
 
@@ -116,7 +116,7 @@ def sentence(at: Mapping[str, float], found: Mapping[str, Sequence[float]]) -> s
         way = f", of which {written(straight)} came straight along the cell"
     return (
         f"After {steps} steps the cell holds {share} of what was written{since}. {shown} "
-        f"A gradient of 1 at the end is {written(total)} at step 0{way}."
+        f"A gradient of 1 at the end is {written(total)} at step\u00a00{way}."
     )
 
 

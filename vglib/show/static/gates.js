@@ -51,7 +51,7 @@
     else if (size >= 99.5) text = size.toFixed(0);
     else if (size < 1e-3) {
       const [digits, power] = size.toExponential(1).split("e");
-      text = `${digits} × 10${raised(power)}`;
+      text = `${digits}\u00a0×\u00a010${raised(power)}`;
     }
     return value < 0 ? `−${text}` : text;
   }
@@ -67,7 +67,7 @@
     else if (total[0]) way = `, of which ${written(straight[0])} came straight along the cell`;
     return (
       `After ${last} steps the cell holds ${share} of what was written${since}. ${shown} ` +
-      `A gradient of 1 at the end is ${written(total[0])} at step 0${way}.`
+      `A gradient of 1 at the end is ${written(total[0])} at step\u00a00${way}.`
     );
   }
 
