@@ -165,11 +165,8 @@ class Net(Parameters, Chain):
 
     def parameter_gradients(self, trace: Trace, deltas: Sequence[Array]) -> dict[str, Array]:
         """Return ∂L/∂θ of every block, each (L, …)."""
-        rows = []
-        for l, block in enumerate(self._blocks):
-            saved, own = ([array[l, ...] for array in arrays] for arrays in (trace.saved, deltas))
-            rows.append(block.gradients(saved, own))
-        return {name: self.xp.stack([row[name] for row in rows]) for name in self.parameters}
+        found = self._block(slice(None)).gradients(trace.saved, deltas)
+        return {name: found[name] for name in self.parameters}
 
     def input_gradients(self, trace: Trace, states: Array, deltas: Sequence[Array]) -> Array:
         """Return ∂L/∂x, of the shape of x: a copy, lest it keep all states."""
