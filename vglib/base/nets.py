@@ -140,7 +140,7 @@ class Net(Parameters, Chain):
         self._check_input(x)
         check_finite("x", x, nonfinite, first=None)
         state = self.xp.reshape(x, (x.shape[0], self.size))
-        if self._couples and x.shape[0] * self.size == self.bias1.shape[1]:
+        if self._couples and x.shape[0] * self.size == self.bias1.shape[1]:  # one number a channel
             raise ValueError(
                 "x must hold at least two samples for norm='batch', whose statistics are those of the batch; "
                 "got one. net.frozen(batch) has constant ones, and norm='layer' needs none"
