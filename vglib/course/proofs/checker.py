@@ -14,7 +14,8 @@ import numpy as np
 import sympy as sp
 
 from vglib.course.proofs import worlds
-from vglib.course.proofs.algebra import Algebra, MathError, show
+from vglib.course.proofs.algebra import Algebra
+from vglib.course.proofs.elements import MathError, show
 from vglib.course.proofs.language import MAX_STEPS
 from vglib.course.proofs.report import Report, Verdict
 from vglib.course.proofs.rules import apply, same_fact

@@ -101,11 +101,11 @@ _LSTM = Theorem(
     "lstm_passthrough",
     "An LSTM's cell passes a gradient through",
     "One unit of an LSTM, since the cell's equations act unit by unit. The gates `f`, `i`, `g`, `o` at step "
-    "t+1 read `h[t]` and the input, and no cell state (no peepholes). The loss reads the outputs `h`. So `c[t]` has "
-    "two readers, `c[t+1]` and `h[t]`; and all that reads `h[t]`, the gates at t+1 and the loss, is counted in "
-    "`h_bar[t]`.",
-    "`d(h[t], c[t])` is the local derivative of `h[t]` by `c[t]`, with all else that `h[t]` reads held fixed; "
-    "`*` is a product, `^2` a square, `tanh(c[t])` the function.",
+    "t+1 read `h[t]` and the input, and no cell state (no peepholes). The loss reads the outputs `h`. So "
+    "`c[t]` has two readers, `c[t+1]` and `h[t]`; and all that reads `h[t]`, the gates at t+1 and the loss, "
+    "is counted in `h_bar[t]`.",
+    "`d(h[t], c[t])` is the local derivative of `h[t]` by `c[t]`, with all else that `h[t]` reads held "
+    "fixed; `*` is a product, `^2` a square, `tanh(c[t])` the function.",
     {
         "c": Symbol("the cell's state", timed=True),
         "h": Symbol("its output", timed=True),
