@@ -19,6 +19,7 @@ from vglib.course.proofs.elements import (
     Element,
     Letter,
     MathError,
+    Tanh,
     Word,
     numerator,
     show,
@@ -192,7 +193,7 @@ class Algebra:
         if name == "tanh":
             if max(size(values[0])) > MAX_INSIDE:
                 raise MathError("what stands inside tanh is too large: take smaller steps")
-            return sp.tanh(values[0])
+            return Tanh(values[0]) if values[0] != 0 else sp.Integer(0)
         if name == "abs":
             return self._size(values[0])
         if name == "min":

@@ -9,7 +9,9 @@ SymPy never sees text, and nothing is multiplied out before its size is known (`
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import mpmath
 import sympy as sp
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "Element",
     "Letter",
     "MathError",
+    "Tanh",
     "Word",
     "numerator",
     "show",
@@ -56,6 +59,24 @@ class Letter:
 
     def __str__(self) -> str:
         return f"{self.name}.T" if self.turned else self.name
+
+
+class Tanh(sp.Function):
+    """SymPy's own tanh asks of every argument whether it is real, and may take minutes to find out."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        """Return the derivative."""
+        return 1 - self**2
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        inside = self.args[0].evalf(prec)
+        with mpmath.workprec(prec):
+            return sp.Float(mpmath.tanh(mpmath.mpf(inside)), precision=prec) if inside.is_Float else self
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"tanh({show(self.args[0])})"
 
 
 Word = tuple[Letter, ...]
