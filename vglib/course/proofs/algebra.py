@@ -280,7 +280,7 @@ class Algebra:
     def product(self, a: Element, b: Element) -> Element:
         """Return a · b in this order."""
         if ANY in (a.shape, b.shape):
-            return Element(ANY, {})
+            return Element(b.shape if a.shape == ANY else a.shape, {})
         if a.shape == NUMBER:
             return self.scaled(b, a.number)
         if b.shape == NUMBER:
