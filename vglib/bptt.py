@@ -20,9 +20,19 @@ from typing import Any
 from .base.arrays import QUIET, Array, check_finite, device_of
 from .base.direct import direct_derivatives
 from .base.errors import NonFiniteError, choice
-from .base.recurrence import Arrays, Recurrence, check_cell
+from .base.recurrence import Recurrence, check_cell
 from .base.rtrl import rtrl
-from .base.trace import WANTS, Gradients, Trace, check_from_trace, check_trace, check_want, gathered
+from .base.trace import (
+    CHUNK,
+    WANTS,
+    Gradients,
+    Trace,
+    check_from_trace,
+    check_trace,
+    check_want,
+    factors_by_step,
+    gathered,
+)
 
 __all__ = ["Gradients", "Trace", "backprop", "contributions", "influence", "rtrl", "unroll"]
 
@@ -58,13 +68,14 @@ def unroll(cell: Recurrence, x: Array, initial: Array | None = None, nonfinite: 
     cell.check_input(x, nonfinite)
     steps, batch = x.shape[:2]
     state = cell.check_initial(initial, batch, nonfinite)
-    projected = cell.project(x)
     states, saved = [state], []
     runner = cell.along_rows()
-    for t in range(steps):
-        state, keep = runner.step(projected[t, ...], state)
-        states.append(state)
-        saved.append(keep)
+    for start in range(0, steps, CHUNK):  # all projected at once would be as much memory as the trace
+        projected = cell.project(x[start : min(start + CHUNK, steps), ...])
+        for t in range(projected.shape[0]):
+            state, keep = runner.step(projected[t, ...], state)
+            states.append(state)
+            saved.append(keep)
     xp = cell.xp
     stacked = xp.stack(states)
     try:
@@ -113,8 +124,7 @@ def backprop(
     """
     want = check_want(want)
     start = _start(trace, d_outputs, d_final, nonfinite)
-    factors = trace.cell.factors(trace.saved)
-    return gathered(trace, factors, *_reverse(trace, factors, *start, nonfinite), want, nonfinite)
+    return gathered(trace, *_reverse(trace, *start, nonfinite, "states" in want), want, nonfinite)
 
 
 @QUIET
@@ -142,7 +152,7 @@ def contributions(
     """
     start = _start(trace, d_outputs, d_final, nonfinite)
     cell = trace.cell
-    _, delta_in, delta_rec = _reverse(trace, cell.factors(trace.saved), *start, nonfinite)
+    *_, delta_in, delta_rec = _reverse(trace, *start, nonfinite)
     shares = cell.weight_gradients(delta_in, delta_rec, trace.inputs, cell.output(trace.states[:-1, ...]))
     for name, share in shares.items():
         check_from_trace(trace, f"contributions[{name!r}]", share, nonfinite)
@@ -181,9 +191,8 @@ def influence(trace: Trace, d_outputs: Array, weight: str = "weight_hh", nonfini
     # T losses travel back side by side; loss t joins at its own step.
     rows = xp.eye(trace.steps, dtype=start.dtype, device=device_of(start))
     losses = xp.zeros((trace.steps, *start.shape), dtype=start.dtype, device=device_of(start))
-    factors = cell.factors(trace.saved)
-    _, delta_in, delta_rec = _reverse(
-        trace, factors, lambda t: rows[t, :][:, None, None] * direct(t)[None, ...], losses, nonfinite
+    *_, delta_in, delta_rec = _reverse(
+        trace, lambda t: rows[t, :][:, None, None] * direct(t)[None, ...], losses, nonfinite
     )
     if weight == "weight_hh":
         delta, source = delta_rec, cell.output(trace.states[:-1, ...])
@@ -197,15 +206,17 @@ def influence(trace: Trace, d_outputs: Array, weight: str = "weight_hh", nonfini
 
 @QUIET
 def _reverse(
-    trace: Trace, factors: Arrays, direct: ByStep, state_bar: Array, nonfinite: str
-) -> tuple[Array, ...]:
-    """Run the one reverse loop; return s̄ (T+1, …, S) and both sides' δ (T, …, G·H)."""
+    trace: Trace, direct: ByStep, state_bar: Array, nonfinite: str, memory: bool = False
+) -> tuple[Array | None, ...]:
+    """Run the one reverse loop; return s̄ (T+1, …, S), c̄ (T, …, H) or None, and both sides' δ (T, …, G·H)."""
     cell, xp = trace.cell, trace.cell.xp
-    bars, d_inputs, d_recurrents = [], [], []
+    factors = factors_by_step(trace)
+    bars, cells, d_inputs, d_recurrents = [], [], [], []
     for t in reversed(range(trace.steps)):
         state_bar = state_bar + direct(t)
         bars.append(state_bar)
-        here = tuple(f[t, ...] for f in factors)
+        here = factors(t)
+        cells.append(cell.memory_gradients(here, state_bar) if memory else None)
         state_bar, d_input, d_recurrent = cell.backward_step(here, state_bar)
         d_inputs.append(d_input)
         d_recurrents.append(d_recurrent)
@@ -215,7 +226,7 @@ def _reverse(
     delta_rec = delta_in if one_side else xp.stack(d_recurrents[::-1])
     states = xp.stack(bars[::-1])
     check_from_trace(trace, "grads.states", states, nonfinite)
-    return states, delta_in, delta_rec
+    return states, None if cells[0] is None else xp.stack(cells[::-1]), delta_in, delta_rec
 
 
 def _start(trace: Trace, d_outputs: Any, d_final: Array | None, nonfinite: str) -> tuple[ByStep, Array]:

@@ -52,7 +52,7 @@ def _sigmoid(xp: ModuleType, a: Array) -> Array:
     """1 / (1 + z) for a ≥ 0 and z / (1 + z) below, z = exp(−|a|): exact in both tails."""
     # A second exponential costs a quarter of a choice by `where`. Autograd is right at 0, too: there it takes
     # the slope of |a| to be 0 and that of the minimum ½.
-    return xp.exp(xp.minimum(a, xp.zeros_like(a))) / (1.0 + xp.exp(-xp.abs(a)))
+    return xp.exp(xp.minimum(a, 0.0)) / (1.0 + xp.exp(-xp.abs(a)))
 
 
 def _sigmoid_derivative(xp: ModuleType, a: Array) -> Array:

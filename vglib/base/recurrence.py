@@ -122,15 +122,15 @@ class Recurrence(Weights):
             "bias_hh": xp.sum(d_recurrent, axis=-2),
         }
 
-    def memory_gradients(self, factors: Arrays, d_states: Array) -> Array | None:
-        """Return the total ∂L/∂c_t (T+1, B, H) of a cell that carries a memory c; None for all others.
+    def memory_gradients(self, factors: Arrays, d_state: Array) -> Array | None:
+        """Return the total ∂L/∂c_{t+1} (…, B, H) of a cell that carries a memory c; None for all others.
 
         Parameters
         ----------
         factors : tuple of Array
-            Of all steps.
-        d_states : Array, shape (T+1, B, S)
-            ∂L/∂s_t, a block's with the other blocks held fixed.
+            Of the step that leads to s_{t+1}; of any number of steps.
+        d_state : Array, shape (…, B, S)
+            ∂L/∂s_{t+1}, a block's with the other blocks held fixed.
         """
         return None
 

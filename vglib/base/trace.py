@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,16 @@ __all__ = [
     "check_from_trace",
     "check_trace",
     "check_want",
+    "factors_by_step",
     "gathered",
     "merged",
 ]
 
 WANTS = ("parameters", "inputs", "states")
 """Gradients that a backward pass can be asked for."""
+
+CHUNK = 16
+"""Steps whose factors are held at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,32 +127,61 @@ def check_want(want: Any) -> tuple[str, ...]:
 
 def gathered(
     trace: Trace,
-    factors: Arrays,
     states: Array,
+    cells: Array | None,
     delta_in: Array,
     delta_rec: Array,
     want: Sequence[str],
     nonfinite: str,
 ) -> Gradients:
-    """Return what is wanted of the gradients, from s̄ (T+1, B, S) and both sides' δ (T, B, G·H)."""
+    """Return what is wanted of the gradients.
+
+    Parameters
+    ----------
+    states : Array, shape (T+1, B, S)
+        s̄_0 … s̄_T.
+    cells : Array, shape (T, B, H), or None
+        c̄_1 … c̄_T of a cell that carries a memory.
+    delta_in, delta_rec : Array, shape (T, B, G·H)
+        Both sides' δ; one and the same array where they are equal.
+    """
     cell, xp = trace.cell, trace.cell.xp
-    parameters = inputs = cells = None
+    parameters = inputs = None
     if "parameters" in want:  # one product over steps and sequences at once
         h = cell.output(trace.states[:-1, ...])
-        flat = (merged(xp, array) for array in (delta_in, delta_rec, trace.inputs, h))
-        parameters = cell.weight_gradients(*flat)
+        d_input, x, h = (merged(xp, array) for array in (delta_in, trace.inputs, h))
+        d_recurrent = d_input if delta_rec is delta_in else merged(xp, delta_rec)
+        parameters = cell.weight_gradients(d_input, d_recurrent, x, h)
         for name, gradient in parameters.items():
             check_from_trace(trace, f"grads.parameters[{name!r}]", gradient, nonfinite, first=None)
     if "inputs" in want:
         inputs = xp.matmul(delta_in, cell.weight_ih)
         check_from_trace(trace, "grads.inputs", inputs, nonfinite)
-    if "states" in want:
-        cells = cell.memory_gradients(factors, states)
-        if cells is not None:
-            check_from_trace(trace, "grads.cells", cells, nonfinite)
+    if cells is not None:  # nothing stands between h_0 and c_0
+        cells = xp.concat([cell.split(states[:1, ...])["c"], cells]) if "states" in want else None
+    if cells is not None:
+        check_from_trace(trace, "grads.cells", cells, nonfinite)
     # A copy, lest whoever keeps the gradient by the initial state keeps all states with it.
     initial = xp.asarray(states[0, ...], copy=True)
     return Gradients(parameters, inputs, states if "states" in want else None, initial, cells)
+
+
+def factors_by_step(trace: Trace) -> Callable[[int], Arrays]:
+    """Return t ↦ the factors of step t, made a few steps at a time.
+
+    All at once would take more memory than the trace, which costs more than it saves; step by step is slow
+    where the arrays are small.
+    """
+    held: dict[str, Any] = {"start": 0, "stop": 0}
+
+    def factors(t: int) -> Arrays:
+        if not held["start"] <= t < held["stop"]:
+            start = max(0, t + 1 - CHUNK)
+            here = trace.cell.factors(tuple(kept[start : t + 1, ...] for kept in trace.saved))
+            held.update(start=start, stop=t + 1, factors=here)
+        return tuple(f[t - held["start"], ...] for f in held["factors"])
+
+    return factors
 
 
 def merged(xp: Any, array: Array) -> Array:
