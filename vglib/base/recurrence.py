@@ -15,19 +15,26 @@ Index legend: T steps, B sequences, D inputs, H units, S state size, G gates; t 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 from .arrays import Array, check_array, check_finite, device_of, namespace
+from .chain import Arrays, Chain, Step
 from .weights import Weights
+
+if TYPE_CHECKING:
+    from .trace import Trace
 
 __all__ = ["Arrays", "Recurrence", "check_cell"]
 
-Arrays = tuple[Array, ...]
+CHUNK = 16
+"""Steps that are projected at a time, and whose factors are held."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Recurrence(Weights):
+class Recurrence(Weights, Chain):
     """A recurrent cell; the base class of all of them. Its weights are described at `Weights`."""
 
     # -- what a sequence needs ------------------------------------------------------------------------
@@ -50,11 +57,6 @@ class Recurrence(Weights):
         xp, transposed = self.xp, self.weight_hh.T
         flat = xp.reshape(transposed, (-1,))  # copies row by row; a plain copy would keep the old layout
         return self.replace(weight_hh=xp.reshape(flat, transposed.shape).T)
-
-    def initial(self, batch: int) -> Array:
-        """Return the zero state (B, S)."""
-        like = self.weight_hh
-        return self.xp.zeros((batch, self.size), dtype=like.dtype, device=device_of(like))
 
     def check_input(self, x: Array, nonfinite: str = "raise") -> None:
         """Raise unless `x` is (T, B, D), finite and of the weights' kind."""
@@ -95,10 +97,6 @@ class Recurrence(Weights):
             check_array(name, block, shape, like=self.weight_hh)
         return self.xp.concat([blocks[name] for name in self.blocks], axis=-1)
 
-    def output(self, state: Array) -> Array:
-        """Return what the layer above sees of a state (…, S): its block h, (…, H)."""
-        return state[..., : self.hidden]
-
     def weight_gradients(self, d_input: Array, d_recurrent: Array, x: Array, h: Array) -> dict[str, Array]:
         """Return the gradients of all weights, summed over the last axis but one, N.
 
@@ -122,18 +120,6 @@ class Recurrence(Weights):
             "bias_hh": xp.sum(d_recurrent, axis=-2),
         }
 
-    def memory_gradients(self, factors: Arrays, d_state: Array) -> Array | None:
-        """Return the total ∂L/∂c_{t+1} (…, B, H) of a cell that carries a memory c; None for all others.
-
-        Parameters
-        ----------
-        factors : tuple of Array
-            Of the step that leads to s_{t+1}; of any number of steps.
-        d_state : Array, shape (…, B, S)
-            ∂L/∂s_{t+1}, a block's with the other blocks held fixed.
-        """
-        return None
-
     def before(self, delta: Array) -> Array:
         """Return ∂L/∂h_t = δ_t W_hh, (…, H), from the recurrent side's δ_t (…, G·H)."""
         # One flat product: a stack of small ones is several times slower.
@@ -147,6 +133,55 @@ class Recurrence(Weights):
     def _slices(self, array: Array, number: int) -> Arrays:
         h = self.hidden
         return tuple(array[..., i * h : (i + 1) * h] for i in range(number))
+
+    # -- what a chain of steps is asked, where all steps share the cell -------------------------------
+
+    def begin(self, x: Array, initial: Array | None, nonfinite: str) -> tuple[Array, Iterable[Step]]:
+        """Return s_0, and the cell's step with the projected input of each moment."""
+        self.check_input(x, nonfinite)
+        return self.check_initial(initial, x.shape[1], nonfinite), self._steps(x)
+
+    def _steps(self, x: Array) -> Iterator[Step]:
+        steps, runner = x.shape[0], self.along_rows()
+        for start in range(0, steps, CHUNK):  # all projected at once would be as much memory as the trace
+            projected = self.project(x[start : min(start + CHUNK, steps), ...])
+            yield from (partial(runner.step, projected[t, ...]) for t in range(projected.shape[0]))
+
+    def at(self, t: int) -> Self:
+        """Return the cell itself: it is the same at every moment."""
+        return self
+
+    def factors_by_step(self, saved: Arrays) -> Callable[[int], Arrays]:
+        """Return t ↦ the factors of step t, made a few steps at a time.
+
+        All at once would take more memory than the trace, which costs more than it saves; one by one is slow
+        where the arrays are small.
+        """
+        held: dict[str, Any] = {"start": 0, "stop": 0}
+
+        def factors(t: int) -> Arrays:
+            if not held["start"] <= t < held["stop"]:
+                start = max(0, t + 1 - CHUNK)
+                here = self.factors(tuple(kept[start : t + 1, ...] for kept in saved))
+                held.update(start=start, stop=t + 1, factors=here)
+            return tuple(f[t - held["start"], ...] for f in held["factors"])
+
+        return factors
+
+    def jacobians(self, saved: Arrays) -> Array:
+        """Return all one-step Jacobians in one product."""
+        return self.jacobian(self.factors(saved))
+
+    def parameter_gradients(self, trace: Trace, deltas: Sequence[Array]) -> dict[str, Array]:
+        """Return the gradients of the weights, summed over steps and sequences in one product."""
+        h = self.output(trace.states[:-1, ...])
+        # Steps and sequences become one axis, so that one flat product serves all.
+        flat = (self.xp.reshape(a, (-1, a.shape[-1])) for a in (*deltas, trace.inputs, h))
+        return self.weight_gradients(*flat)
+
+    def input_gradients(self, trace: Trace, states: Array, deltas: Sequence[Array]) -> Array:
+        """Return ∂L/∂x_t = δ_t W_ih, (T, B, D)."""
+        return self.xp.matmul(deltas[0], self.weight_ih)
 
     # -- the four things a cell writes down -----------------------------------------------------------
 

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .arrays import Array, check_finite
+from .chain import Chain
 from .errors import NonFiniteError, choice
-from .recurrence import Arrays, Recurrence
+from .recurrence import Recurrence
 
 __all__ = [
     "WANTS",
     "Gradients",
     "Trace",
     "check_from_trace",
+    "check_through_time",
     "check_trace",
     "check_want",
-    "factors_by_step",
     "gathered",
     "merged",
 ]
 
 WANTS = ("parameters", "inputs", "states")
 """Gradients that a backward pass can be asked for."""
-
-CHUNK = 16
-"""Steps whose factors are held at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +33,9 @@ class Trace:
 
     Attributes
     ----------
-    cell : Recurrence
-        The cell that made it; its weights at that time.
-    inputs : Array, shape (T, B, D)
+    cell : Recurrence, or a net of `vglib.resnets`
+        What made it; its weights at that time.
+    inputs : Array, shape (T, B, D), or the x of a net
         The array that came, not a copy: do not write to it before the gradients are taken.
     states : Array, shape (T+1, B, S)
         s_0 … s_T, the initial state first: step t leads from `states[t]` to `states[t+1]`.
@@ -45,20 +43,20 @@ class Trace:
         What the cell keeps for its derivatives; an RNN its pre-activations.
     """
 
-    cell: Recurrence
+    cell: Chain
     inputs: Array
     states: Array
     saved: tuple[Array, ...]
 
     @property
     def steps(self) -> int:
-        """T."""
-        return self.inputs.shape[0]
+        """T; through depth the number of layers, L."""
+        return self.states.shape[0] - 1
 
     @property
     def batch(self) -> int:
         """B."""
-        return self.inputs.shape[1]
+        return self.states.shape[1]
 
     @property
     def outputs(self) -> Array:
@@ -66,7 +64,7 @@ class Trace:
         return self.cell.output(self.states[1:, ...])
 
     def __repr__(self) -> str:
-        return f"Trace(T={self.steps}, B={self.batch}, cell={self.cell!r})"
+        return f"Trace({self.cell.letter}={self.steps}, B={self.batch}, cell={self.cell!r})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +74,9 @@ class Gradients:
     Attributes
     ----------
     parameters : dict of str to Array, or None
-        ∂L/∂weight_ih, … by the cell's names, summed over steps and sequences.
-    inputs : Array, shape (T, B, D), or None
+        ∂L/∂weight_ih, … by the cell's names, summed over steps and sequences; through depth, where each step
+        has its own, (L, …).
+    inputs : Array, of the shape of x, or None
     states : Array, shape (T+1, B, S), or None
         Total ∂L/∂s_t; `states[t]` is `states[t+1] @ J[t]` plus the loss's direct derivative.
     initial : Array, shape (B, S)
@@ -114,6 +113,16 @@ def check_trace(trace: Any) -> None:
         raise TypeError(f"trace must be what bptt.unroll returns; got {type(trace).__name__}")
 
 
+def check_through_time(trace: Any) -> None:
+    """Raise TypeError unless `trace` is the `Trace` of a recurrent cell."""
+    check_trace(trace)
+    if not isinstance(trace.cell, Recurrence):
+        raise TypeError(
+            f"trace must be of a recurrent cell, whose steps share their weights; got one of "
+            f"{type(trace.cell).__name__}, through depth"
+        )
+
+
 def check_want(want: Any) -> tuple[str, ...]:
     """Return what is wanted, one name or several, as a tuple; raise unless each is one of `WANTS`."""
     try:
@@ -129,8 +138,7 @@ def gathered(
     trace: Trace,
     states: Array,
     cells: Array | None,
-    delta_in: Array,
-    delta_rec: Array,
+    deltas: Sequence[Array],
     want: Sequence[str],
     nonfinite: str,
 ) -> Gradients:
@@ -142,20 +150,17 @@ def gathered(
         s̄_0 … s̄_T.
     cells : Array, shape (T, B, H), or None
         c̄_1 … c̄_T of a cell that carries a memory.
-    delta_in, delta_rec : Array, shape (T, B, G·H)
-        Both sides' δ; one and the same array where they are equal.
+    deltas : sequence of Array, each (T, B, …)
+        What else the backward steps gave.
     """
     cell, xp = trace.cell, trace.cell.xp
     parameters = inputs = None
-    if "parameters" in want:  # one product over steps and sequences at once
-        h = cell.output(trace.states[:-1, ...])
-        d_input, x, h = (merged(xp, array) for array in (delta_in, trace.inputs, h))
-        d_recurrent = d_input if delta_rec is delta_in else merged(xp, delta_rec)
-        parameters = cell.weight_gradients(d_input, d_recurrent, x, h)
+    if "parameters" in want:
+        parameters = cell.parameter_gradients(trace, deltas)
         for name, gradient in parameters.items():
             check_from_trace(trace, f"grads.parameters[{name!r}]", gradient, nonfinite, first=None)
     if "inputs" in want:
-        inputs = xp.matmul(delta_in, cell.weight_ih)
+        inputs = cell.input_gradients(trace, states, deltas)
         check_from_trace(trace, "grads.inputs", inputs, nonfinite)
     if cells is not None:  # nothing stands between h_0 and c_0
         cells = xp.concat([cell.split(states[:1, ...])["c"], cells]) if "states" in want else None
@@ -164,24 +169,6 @@ def gathered(
     # A copy, lest whoever keeps the gradient by the initial state keeps all states with it.
     initial = xp.asarray(states[0, ...], copy=True)
     return Gradients(parameters, inputs, states if "states" in want else None, initial, cells)
-
-
-def factors_by_step(trace: Trace) -> Callable[[int], Arrays]:
-    """Return t ↦ the factors of step t, made a few steps at a time.
-
-    All at once would take more memory than the trace, which costs more than it saves; step by step is slow
-    where the arrays are small.
-    """
-    held: dict[str, Any] = {"start": 0, "stop": 0}
-
-    def factors(t: int) -> Arrays:
-        if not held["start"] <= t < held["stop"]:
-            start = max(0, t + 1 - CHUNK)
-            here = trace.cell.factors(tuple(kept[start : t + 1, ...] for kept in trace.saved))
-            held.update(start=start, stop=t + 1, factors=here)
-        return tuple(f[t - held["start"], ...] for f in held["factors"])
-
-    return factors
 
 
 def merged(xp: Any, array: Array) -> Array:

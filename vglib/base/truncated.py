@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from .arrays import QUIET, Array, device_of
-from .trace import Gradients, Trace, check_from_trace, factors_by_step, gathered, merged
+from .trace import Gradients, Trace, check_from_trace, gathered, merged
 
 __all__ = ["carried", "gradients_of", "side_by_side"]
 
@@ -77,7 +77,7 @@ def carried(
 ) -> tuple[Array, Array]:
     """Return s̄_{t+1} for t = start … T−1, and what arrives at s_start; what crosses s_t is times carry[t]."""
     cell, xp = trace.cell, trace.cell.xp
-    factors = factors_by_step(trace)
+    factors = cell.factors_by_step(trace.saved)
     nothing = xp.zeros_like(trace.states[0, ...])
     bar, bars = nothing, []
     for t in reversed(range(start, trace.steps)):
@@ -97,5 +97,5 @@ def gradients_of(trace: Trace, bars: Array, initial: Array, want: Sequence[str],
     check_from_trace(trace, "grads.states", states, nonfinite)
     factors = cell.factors(trace.saved)
     _, *deltas = cell.backward_step(tuple(merged(xp, f) for f in factors), merged(xp, bars))
-    by_step = (xp.reshape(delta, (trace.steps, trace.batch, -1)) for delta in deltas)
-    return gathered(trace, states, cell.memory_gradients(factors, bars), *by_step, want, nonfinite)
+    by_step = [xp.reshape(delta, (trace.steps, trace.batch, -1)) for delta in deltas]
+    return gathered(trace, states, cell.memory_gradients(factors, bars), by_step, want, nonfinite)
