@@ -2,7 +2,8 @@
 
 A ratio says how many times longer the other way takes. Targets are for the CPU, T = 100, B = 32, D = 32,
 H = 128, float32, NumPy on our side and PyTorch on the other; for the Jacobians of an LSTM, whose state is
-twice as long, T = 25; for clipping, 50 gradients of 256 × 256 and PyTorch on both sides. Rows without a target are for information.
+twice as long, T = 25; for clipping, 50 gradients of 256 × 256 and PyTorch on both sides. Rows without a
+target are for information.
 """
 
 from __future__ import annotations
