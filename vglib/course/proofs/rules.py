@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import sympy as sp
 
-from vglib.course.proofs.algebra import NUMBER, Algebra, Element, MathError, numerator, show
+from vglib.course.proofs.algebra import Algebra
 from vglib.course.proofs.calculus import chain_rule, differentiate
+from vglib.course.proofs.elements import NUMBER, Element, MathError, numerator, show
 from vglib.course.proofs.known import Known
 from vglib.course.proofs.trees import Tree, write
 from vglib.course.proofs.work import SIGNS, Step, Work, Wrong, instances
@@ -52,7 +53,7 @@ def _fact(work: Work, step: Step, kind: str) -> None:
                 raise Wrong("that is the claim itself: it is to be shown, and cannot be assumed.")
             raise Wrong(f"the equation is right, but it is a {name}, not a {kind}.")
     for tree in (tree for fact in kinds[kind] for tree in instances(fact)):
-        if tree[1] in step.tree[1:]:
+        if tree[0] == step.sign and tree[1] in step.tree[1:]:
             raise Wrong(f"that is not what it says. The {kind} is {write(tree)}.")
     listed = ", ".join(fact.text for fact in kinds[kind]) or "none here"
     if kind == "definition":
