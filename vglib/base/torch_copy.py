@@ -79,7 +79,7 @@ def _suffix(module: Any, kind: str, layer: int | None, reverse: bool | None) -> 
 
 
 def copy_to_module(cell: Any, one_step: bool, **options: Any) -> Any:
-    """Return a one-layer `torch.nn` module of the cell's kind, or a one-step cell, with copies of its weights."""
+    """Return a one-layer `torch.nn` module of this kind, or a one-step cell, with copies of the weights."""
     import torch
 
     xp = resolve_namespace(torch)
