@@ -222,7 +222,8 @@ def _reverse(
         state_bar = state_bar + direct(t)
         bars.append(state_bar)
         here = factors(t)
-        cells.append(cell.memory_gradients(here, state_bar) if memory else None)
+        if memory:
+            cells.append(cell.memory_gradients(here, state_bar))
         state_bar, *deltas = cell.at(t).backward_step(here, state_bar)
         rows.append(deltas)
     bars.append(state_bar)
@@ -233,7 +234,7 @@ def _reverse(
             stacks[id(column[0])] = xp.stack(column)
     states = xp.stack(bars[::-1])
     check_from_trace(trace, "grads.states", states, nonfinite)
-    total = None if cells[0] is None else xp.stack(cells[::-1])
+    total = None if not cells or cells[0] is None else xp.stack(cells[::-1])
     return states, total, *(stacks[id(column[0])] for column in columns)
 
 
