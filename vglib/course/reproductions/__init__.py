@@ -16,6 +16,7 @@ NAMES: tuple[str, ...] = (
     "adding",
     "clipping",
     "copying",
+    "gates",
     "initialization",
     "pixels",
     "recall",
