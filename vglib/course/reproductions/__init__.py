@@ -16,6 +16,7 @@ NAMES: tuple[str, ...] = (
     "adding",
     "clipping",
     "copying",
+    "first_of_four",
     "first_symbol",
     "initialization",
     "pixels",
