@@ -103,7 +103,7 @@ def backprop(
     d_outputs : Array, shape (T, B, H), or callable (start, stop) -> Array, shape (stop − start, B, H)
         ∂⁺L/∂h_{t+1}, the loss's direct derivative by each output, *without* what comes back through later
         steps; zeros where the loss does not look. A callable is asked for one chunk at a time, last first.
-        May be left out if d_final says all.
+        May be left out if d_final says all. Through depth (L, B, S).
     d_final : Array, shape (B, S), optional
         A further direct derivative by the final state, e.g. from the next piece of a sequence, or from what
         stands on the last layer of a deep net.

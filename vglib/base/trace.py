@@ -55,7 +55,7 @@ class Trace:
 
     @property
     def steps(self) -> int:
-        """T; through depth the number of layers, L."""
+        """T; through depth the number of blocks, L."""
         return self.states.shape[0] - 1
 
     @property
@@ -101,7 +101,7 @@ class Gradients:
 def check_from_trace(
     trace: Trace, name: str, array: Array, nonfinite: str, first: int | None = 0, backward: bool = True
 ) -> None:
-    """Raise `NonFiniteError` if what was computed from a trace is not finite; blame the trace where it is.
+    """Raise `NonFiniteError` if what was computed from a trace is not finite; blame states or weights first.
 
     `first` and `backward` are those of `check_finite`.
     """
@@ -109,6 +109,7 @@ def check_from_trace(
         check_finite(name, array, nonfinite, "The gradient explodes.", first, backward)
     except NonFiniteError:
         check_finite("trace.states", trace.states, detail="The forward pass was not finite to begin with.")
+        trace.cell.check_weights()  # a ReLU hides one of −∞ on the way forward
         raise
 
 
