@@ -16,9 +16,11 @@ NAMES: tuple[str, ...] = (
     "adding",
     "clipping",
     "copying",
+    "depth",
     "initialization",
     "pixels",
     "recall",
+    "shattered",
     "truncated_recall",
     "truncation",
 )
