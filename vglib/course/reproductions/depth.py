@@ -238,7 +238,7 @@ def _settings() -> tuple[dict[str, Any], ...]:
 
 REPRODUCTION = Reproduction(
     name="depth",
-    summary="plain and residual nets of 2 to 128 layers on the digits, by activation, start; about 30 minutes",
+    summary="plain and residual nets of 2 to 128 layers, a map; about 30 minutes",
     run=run,
     settings=_settings(),
     seeds=(0, 1, 2, 3, 4),
