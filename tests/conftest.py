@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from vglib import RNN
+from vglib import GRU, LSTM, RNN
 from vglib.base.recurrence import Recurrence
 
 # The same examples in every run, so that a failure is everybody's.
@@ -173,7 +173,25 @@ FUNCTIONS = {
     "sigmoid": lambda a: 1.0 / (1.0 + np.exp(-a)),
     "linear": lambda a: a,
 }
-KINDS = [*FUNCTIONS, "leaky"]
+CELLS = {"leaky": Leaky, "lstm": LSTM, "gru": GRU}
+KINDS = [*FUNCTIONS, *CELLS]
+
+
+def plain_step(kind, h, c, given, back):
+    """Return the next state, in NumPy, from W_ih x + b_ih and W_hh h + b_hh; c of those that have one."""
+    sigmoid, (B, H) = FUNCTIONS["sigmoid"], h.shape
+    if kind == "leaky":
+        c = 0.9 * c + np.tanh(given + back / 2)
+        return np.concatenate([np.tanh(c), c], axis=1)
+    if kind == "lstm":
+        i, f, g, o = np.moveaxis((given + back).reshape(B, 4, H), 1, 0)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        return np.concatenate([sigmoid(o) * np.tanh(c), c], axis=1)
+    if kind == "gru":
+        (r, z, n), (r_back, z_back, m) = (np.moveaxis(a.reshape(B, 3, H), 1, 0) for a in (given, back))
+        z = sigmoid(z + z_back)
+        return (1 - z) * np.tanh(n + sigmoid(r + r_back) * m) + z * h
+    return FUNCTIONS[kind](given + back)
 
 
 def run_plain(weights, x, initial, kind, bump=None):
@@ -186,14 +204,10 @@ def run_plain(weights, x, initial, kind, bump=None):
     for t in range(len(x)):
         w = {n: v[t] if v.ndim > n.startswith("weight") + 1 else v for n, v in weights.items()}
         hidden = w["weight_hh"].shape[-1]
+        h, c = states[-1][:, :hidden], states[-1][:, hidden:]
         given = x[t] @ w["weight_ih"].T + w["bias_ih"]
-        back = states[-1][:, :hidden] @ w["weight_hh"].T + w["bias_hh"]
-        if kind == "leaky":
-            c = 0.9 * states[-1][:, hidden:] + np.tanh(given + back / 2)
-            state = np.concatenate([np.tanh(c), c], axis=1)
-        else:
-            state = FUNCTIONS[kind](given + back)
-        states.append(state + bump[t + 1])
+        back = h @ w["weight_hh"].T + w["bias_hh"]
+        states.append(plain_step(kind, h, c, given, back) + bump[t + 1])
     return np.stack(states)
 
 
@@ -244,7 +258,7 @@ def problem():
     """Return a function that makes a `Problem`."""
 
     def make(backend, kind="tanh", dtype="float64", T=4, B=2, D=2, H=3, scale=1.0, seed=0):
-        options = {"kind": Leaky} if kind == "leaky" else {"activation": kind}
+        options = {"kind": CELLS[kind]} if kind in CELLS else {"activation": kind}
         cell = backend.cell(D, H, dtype, scale, seed=seed, **options)
         draw = np.random.default_rng([seed, T, B, D, H])
         shapes = {
@@ -263,7 +277,7 @@ def problem():
 
 @pytest.fixture(scope="session", params=KINDS)
 def kind(request):
-    """Each activation of an RNN, and a cell with two blocks."""
+    """Each activation of an RNN, a cell with two blocks, an LSTM and a GRU."""
     return request.param
 
 

@@ -38,6 +38,14 @@ def one_step(torch, kind, w, x, state):
     if kind == "leaky":
         c = 0.9 * state[:, hidden:] + torch.tanh(given + back / 2)
         return torch.cat([torch.tanh(c), c], dim=1)
+    if kind == "lstm":
+        i, f, g, o = (given + back).chunk(4, dim=1)
+        c = f.sigmoid() * state[:, hidden:] + i.sigmoid() * g.tanh()
+        return torch.cat([o.sigmoid() * c.tanh(), c], dim=1)
+    if kind == "gru":
+        (r, z, n), (r_back, z_back, m) = given.chunk(3, dim=1), back.chunk(3, dim=1)
+        z = (z + z_back).sigmoid()
+        return (1 - z) * (n + (r + r_back).sigmoid() * m).tanh() + z * state
     functions = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "linear": lambda a: a}
     return functions[kind](given + back)
 

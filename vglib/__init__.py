@@ -13,17 +13,23 @@ from .base.rnn import RNN
 from .version import __version__
 
 if TYPE_CHECKING:
-    from . import bptt, clipping, initialization, irnn, jacobians, orthogonality, truncation
+    from . import bptt, clipping, gru, initialization, irnn, jacobians, lstm, orthogonality, truncation
+    from .gru import GRU
+    from .lstm import LSTM
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "RNN",
     "NonFiniteError",
     "__version__",
     "bptt",
     "clipping",
+    "gru",
     "initialization",
     "irnn",
     "jacobians",
+    "lstm",
     "orthogonality",
     "truncation",
 ]
@@ -33,6 +39,8 @@ if not TYPE_CHECKING:  # which would take any name for one of the package's
 
     def __getattr__(name: str) -> Any:
         """Load a topic; `import_module` leaves it here, so that this is asked once."""
+        if name in ("LSTM", "GRU"):  # a cell that has a topic of its own
+            return getattr(import_module(f"{__name__}.{name.lower()}"), name)
         if name in __all__:
             return import_module(f"{__name__}.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

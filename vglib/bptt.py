@@ -20,7 +20,7 @@ from typing import Any
 from .base.arrays import QUIET, Array, check_finite, device_of
 from .base.direct import direct_derivatives
 from .base.errors import NonFiniteError, choice
-from .base.recurrence import Recurrence, check_cell
+from .base.recurrence import Arrays, Recurrence, check_cell
 from .base.rtrl import rtrl
 from .base.trace import WANTS, Gradients, Trace, check_from_trace, check_trace, check_want, gathered
 
@@ -113,7 +113,8 @@ def backprop(
     """
     want = check_want(want)
     start = _start(trace, d_outputs, d_final, nonfinite)
-    return gathered(trace, *_reverse(trace, *start, nonfinite), want, nonfinite)
+    factors = trace.cell.factors(trace.saved)
+    return gathered(trace, factors, *_reverse(trace, factors, *start, nonfinite), want, nonfinite)
 
 
 @QUIET
@@ -141,7 +142,7 @@ def contributions(
     """
     start = _start(trace, d_outputs, d_final, nonfinite)
     cell = trace.cell
-    _, delta_in, delta_rec = _reverse(trace, *start, nonfinite)
+    _, delta_in, delta_rec = _reverse(trace, cell.factors(trace.saved), *start, nonfinite)
     shares = cell.weight_gradients(delta_in, delta_rec, trace.inputs, cell.output(trace.states[:-1, ...]))
     for name, share in shares.items():
         check_from_trace(trace, f"contributions[{name!r}]", share, nonfinite)
@@ -180,8 +181,9 @@ def influence(trace: Trace, d_outputs: Array, weight: str = "weight_hh", nonfini
     # T losses travel back side by side; loss t joins at its own step.
     rows = xp.eye(trace.steps, dtype=start.dtype, device=device_of(start))
     losses = xp.zeros((trace.steps, *start.shape), dtype=start.dtype, device=device_of(start))
+    factors = cell.factors(trace.saved)
     _, delta_in, delta_rec = _reverse(
-        trace, lambda t: rows[t, :][:, None, None] * direct(t)[None, ...], losses, nonfinite
+        trace, factors, lambda t: rows[t, :][:, None, None] * direct(t)[None, ...], losses, nonfinite
     )
     if weight == "weight_hh":
         delta, source = delta_rec, cell.output(trace.states[:-1, ...])
@@ -194,10 +196,11 @@ def influence(trace: Trace, d_outputs: Array, weight: str = "weight_hh", nonfini
 
 
 @QUIET
-def _reverse(trace: Trace, direct: ByStep, state_bar: Array, nonfinite: str) -> tuple[Array, ...]:
+def _reverse(
+    trace: Trace, factors: Arrays, direct: ByStep, state_bar: Array, nonfinite: str
+) -> tuple[Array, ...]:
     """Run the one reverse loop; return s̄ (T+1, …, S) and both sides' δ (T, …, G·H)."""
     cell, xp = trace.cell, trace.cell.xp
-    factors = cell.factors(trace.saved)
     bars, d_inputs, d_recurrents = [], [], []
     for t in reversed(range(trace.steps)):
         state_bar = state_bar + direct(t)

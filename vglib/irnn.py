@@ -20,7 +20,7 @@ from typing import Any
 from .base.arrays import convert, random_stream, resolve_dtype, resolve_namespace
 from .base.errors import real_number, whole_number
 from .base.rnn import RNN
-from .base.torch_weights import check_settable
+from .base.torch_weights import check_settable, suffixes
 
 __all__ = ["init", "initialize_", "module"]
 
@@ -178,12 +178,12 @@ def initialize_(module: Any, scale: float = 1.0, std: float = 0.001, seed: int =
         real_number("std", std, 0, above=True),
         whole_number("seed", seed, 0),
     )
-    suffixes = _suffixes(module)
-    for suffix in suffixes:  # all of them before any is changed
+    endings = suffixes(module)
+    for suffix in endings:  # all of them before any is changed
         for name in ("weight_ih", "weight_hh"):
             check_settable(module, name + suffix)
     with torch.no_grad():
-        for suffix in suffixes:
+        for suffix in endings:
             weight = getattr(module, "weight_ih" + suffix)
             drawn = _input_weights(*weight.shape, std, seed, suffix.removesuffix("_l0"))
             weight.copy_(torch.from_numpy(drawn))
@@ -194,14 +194,6 @@ def initialize_(module: Any, scale: float = 1.0, std: float = 0.001, seed: int =
                 if bias is not None:
                     bias.zero_()
     return tuple(name for name, _ in module.named_parameters(recurse=False))
-
-
-def _suffixes(module: Any) -> list[str]:
-    """Return the endings of PyTorch's parameter names, one for each layer and direction."""
-    if not hasattr(module, "num_layers"):
-        return [""]
-    directions = ("", "_reverse") if module.bidirectional else ("",)
-    return [f"_l{layer}{direction}" for layer in range(module.num_layers) for direction in directions]
 
 
 def _input_weights(hidden: int, inputs: int, std: float, seed: int, suffix: str) -> Any:

@@ -281,7 +281,7 @@ def checkpointed(
     for start in starts[:-1]:
         stored.append(cell.xp.asarray(run(start, stored[-1]).states[-1, ...], copy=True))
     message, parameters = d_final, None
-    inputs, states = [], []
+    inputs, states, cells = [], [], []
     for start in reversed(starts):
         trace = run(start, stored.pop())
         given = source.direct(start, start + trace.steps, trace)
@@ -295,9 +295,9 @@ def checkpointed(
             inputs.append(grads.inputs)
         if "states" in want:  # the state between two segments is whole in the earlier one, loss included
             states.append(grads.states[1:, ...])
+            if grads.cells is not None:
+                cells.append(grads.cells[1:, ...] if start else grads.cells)
     if states:
         states.append(message[None, ...])
-    one = cell.xp.concat
-    return Gradients(
-        parameters, one(inputs[::-1]) if inputs else None, one(states[::-1]) if states else None, message
-    )
+    whole = [cell.xp.concat(parts[::-1]) if parts else None for parts in (inputs, states, cells)]
+    return Gradients(parameters, *whole[:2], message, whole[2])

@@ -1,5 +1,6 @@
-"""The drawn minibatches: adding and copying."""
+"""The drawn minibatches: adding, copying, recalling the first symbol."""
 
+import itertools
 import math
 
 import numpy as np
@@ -7,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vglib.base.data import adding, copying
+from vglib.base.data import adding, copying, first_symbol
 
-TASKS = {"adding": adding, "copying": copying}
+TASKS = {"adding": adding, "copying": copying, "first_symbol": first_symbol}
 
 
 @pytest.fixture(params=TASKS)
@@ -131,6 +132,41 @@ def test_copying_baseline_is_the_loss_of_who_knows_when_but_not_what(torch):
     assert drawn.baseline == pytest.approx(float(loss))
 
 
+@given(
+    steps=st.integers(1, 20), batch=st.integers(1, 4), symbols=st.integers(2, 9), fillers=st.integers(1, 9)
+)
+def test_first_symbol_comes_first_and_only_there(steps, batch, symbols, fillers):
+    drawn = first_symbol(steps, batch, symbols=symbols, fillers=fillers)
+    assert drawn.x.shape == (steps, batch, symbols + fillers)
+    assert drawn.target.shape == (batch,)
+    np.testing.assert_array_equal(np.sort(drawn.x, axis=-1)[..., :-1], 0)
+    np.testing.assert_array_equal(drawn.x.sum(axis=-1), 1)
+    read = drawn.x.argmax(axis=-1)
+    np.testing.assert_array_equal(read[0], drawn.target)
+    assert (read[0] < symbols).all()
+    assert (read[1:] >= symbols).all()
+
+
+def test_first_symbol_has_the_distribution_that_it_says():
+    batch = 20_000
+    drawn = first_symbol(6, batch, symbols=4, fillers=3)
+    read = drawn.x.argmax(axis=-1)
+    for row, first, count in ((read[0], 0, 4), *((row, 4, 3) for row in read[1:])):
+        share = np.bincount(row - first, minlength=count) / batch
+        assert np.abs(share - 1 / count).max() < 5 * math.sqrt(1 / count * (1 - 1 / count) / batch)
+    # No filler tells of the symbol, nor of the filler before it.
+    for one, other in itertools.pairwise(read):
+        table = np.histogram2d(one, other, bins=(np.arange(8), np.arange(8)))[0] / batch
+        expected = np.outer(table.sum(axis=1), table.sum(axis=0))
+        assert np.abs(table - expected).max() < 5 * math.sqrt(1 / 9 / batch)
+
+
+def test_first_symbol_baseline_is_the_loss_of_who_has_forgotten(torch):
+    drawn = first_symbol(5, 50, xp=torch, symbols=6)
+    loss = torch.nn.functional.cross_entropy(torch.zeros((50, 6), dtype=torch.float64), drawn.target)
+    assert drawn.baseline == pytest.approx(float(loss))
+
+
 @pytest.mark.parametrize("parameter", ["steps", "batch", "seed", "index"])
 def test_numbers_that_do_not_fit(task, parameter):
     good = {"steps": 20, "batch": 2, "seed": 0, "index": 0}
@@ -143,12 +179,21 @@ def test_numbers_that_do_not_fit(task, parameter):
     task(**{**good, parameter: np.int64(low)})
 
 
-@pytest.mark.parametrize(("parameter", "low"), [("symbols", 2), ("length", 1)])
-def test_copying_sizes_that_do_not_fit(parameter, low):
-    with pytest.raises(TypeError, match=rf"^{parameter} must be an integer; got 8.0"):
-        copying(10, 2, **{parameter: 8.0})
+@pytest.mark.parametrize(
+    ("task", "parameter", "low"),
+    [
+        (copying, "symbols", 2),
+        (copying, "length", 1),
+        (first_symbol, "symbols", 2),
+        (first_symbol, "fillers", 1),
+    ],
+)
+def test_sizes_of_one_task_that_do_not_fit(task, parameter, low):
+    for value in (8.0, "8", None, True):
+        with pytest.raises(TypeError, match=rf"^{parameter} must be an integer; got"):
+            task(10, 2, **{parameter: value})
     with pytest.raises(ValueError, match=rf"^{parameter} must be at least {low}; got {low - 1}"):
-        copying(10, 2, **{parameter: low - 1})
+        task(10, 2, **{parameter: low - 1})
 
 
 def test_places_that_do_not_exist(task, torch):
@@ -165,3 +210,4 @@ def test_places_that_do_not_exist(task, torch):
 def test_they_say_what_they_are():
     assert repr(adding(10, 2)) == "Adding(x (10, 2, 2), target (2,))"
     assert repr(copying(10, 2)) == "Copying(x (30, 2, 10), target (30, 2))"
+    assert repr(first_symbol(10, 2)) == "FirstSymbol(x (10, 2, 16), target (2,))"

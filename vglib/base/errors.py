@@ -83,6 +83,6 @@ def real_number(name: str, value: Any, low: float, above: bool = False) -> float
         raise TypeError(f"{name} must be a number; got {value!r}")
     number = float(value)
     if not math.isfinite(number) or number < low or (above and number == low):
-        bound = "above" if above else "at least"
-        raise ValueError(f"{name} must be finite and {bound} {low:g}; got {value!r}")
+        bound = "" if low == -math.inf else f" and {'above' if above else 'at least'} {low:g}"
+        raise ValueError(f"{name} must be finite{bound}; got {value!r}")
     return number

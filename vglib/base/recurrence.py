@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
-from .arrays import Array, check_array, check_finite, device_of
+from .arrays import Array, check_array, check_finite, device_of, namespace
 from .weights import Weights
 
 __all__ = ["Arrays", "Recurrence", "check_cell"]
@@ -34,9 +34,13 @@ class Recurrence(Weights):
 
     def project(self, x: Array) -> Array:
         """Return W_ih x_t + b_ih + b_hh for all steps in one product: (T, B, D) → (T, B, G·H)."""
+        return self._project(x, self.bias_ih + self.bias_hh)
+
+    def _project(self, x: Array, bias: Array) -> Array:
+        """Return W_ih x_t + bias for all steps in one product."""
         xp, (steps, batch, inputs) = self.xp, x.shape
         flat = xp.matmul(xp.reshape(x, (steps * batch, inputs)), self.weight_ih.T)  # one product, not T
-        return xp.reshape(flat + (self.bias_ih + self.bias_hh), (steps, batch, -1))
+        return xp.reshape(flat + bias, (steps, batch, -1))
 
     def along_rows(self) -> Self:
         """Return the same cell with weight_hh laid out so that h @ weight_hh.T runs along memory.
@@ -67,8 +71,29 @@ class Recurrence(Weights):
 
     def split(self, state: Array) -> dict[str, Array]:
         """Return the blocks of a state (…, S) by name: {'h': …}, for an LSTM {'h': …, 'c': …}."""
-        h = self.hidden
-        return {name: state[..., i * h : (i + 1) * h] for i, name in enumerate(self.blocks)}
+        if state.shape[-1] != self.size:
+            raise ValueError(f"state must have shape (…, S={self.size}); got {tuple(state.shape)}")
+        return dict(zip(self.blocks, self._slices(state, len(self.blocks)), strict=True))
+
+    def join(self, **blocks: Array) -> Array:
+        """Return the state (…, S) of given blocks (…, H); the inverse of `split`.
+
+        Raises
+        ------
+        TypeError
+            Other names than the cell's blocks; blocks of another library, dtype or device.
+        ValueError
+            Blocks of different shapes.
+        """
+        if set(blocks) != set(self.blocks):
+            own, came = (", ".join(names) or "nothing" for names in (self.blocks, blocks))
+            raise TypeError(f"the blocks of {type(self).__name__} are {own}; got {came}")
+        first = blocks[self.blocks[0]]
+        namespace(first, self.blocks[0])
+        shape = [("…", size) for size in first.shape[:-1]] + [("H", self.hidden)]
+        for name, block in blocks.items():
+            check_array(name, block, shape, like=self.weight_hh)
+        return self.xp.concat([blocks[name] for name in self.blocks], axis=-1)
 
     def output(self, state: Array) -> Array:
         """Return what the layer above sees of a state (…, S): its block h, (…, H)."""
@@ -96,6 +121,32 @@ class Recurrence(Weights):
             "bias_ih": xp.sum(d_input, axis=-2),
             "bias_hh": xp.sum(d_recurrent, axis=-2),
         }
+
+    def memory_gradients(self, factors: Arrays, d_states: Array) -> Array | None:
+        """Return the total ∂L/∂c_t (T+1, B, H) of a cell that carries a memory c; None for all others.
+
+        Parameters
+        ----------
+        factors : tuple of Array
+            Of all steps.
+        d_states : Array, shape (T+1, B, S)
+            ∂L/∂s_t, a block's with the other blocks held fixed.
+        """
+        return None
+
+    def before(self, delta: Array) -> Array:
+        """Return ∂L/∂h_t = δ_t W_hh, (…, H), from the recurrent side's δ_t (…, G·H)."""
+        # One flat product: a stack of small ones is several times slower.
+        flat = self.xp.reshape(delta, (-1, delta.shape[-1]))
+        return self.xp.reshape(self.xp.matmul(flat, self.weight_hh), (*delta.shape[:-1], self.hidden))
+
+    def by_gate(self, stacked: Array) -> Arrays:
+        """Return the gates' blocks (…, H) of what is stacked, (…, G·H)."""
+        return self._slices(stacked, self.gates)
+
+    def _slices(self, array: Array, number: int) -> Arrays:
+        h = self.hidden
+        return tuple(array[..., i * h : (i + 1) * h] for i in range(number))
 
     # -- the four things a cell writes down -----------------------------------------------------------
 

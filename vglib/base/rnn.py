@@ -84,10 +84,7 @@ class RNN(Recurrence):
         """Return ∂L/∂h_t, and δ_t for the input and for the recurrent side."""
         (slope,) = factors
         delta = d_state * slope
-        # One flat product: a stack of small ones is several times slower.
-        flat = self.xp.reshape(delta, (-1, self.hidden))
-        d_previous = self.xp.matmul(flat, self.weight_hh)
-        return self.xp.reshape(d_previous, delta.shape), delta, delta
+        return self.before(delta), delta, delta
 
     def jacobian(self, factors: tuple[Array, ...]) -> Array:
         """Return diag(φ′(a)) W_hh, (…, H, H)."""

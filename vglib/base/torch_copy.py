@@ -17,7 +17,7 @@ NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 """What PyTorch calls the weights of a recurrent layer, without its `_l0`."""
 
 
-def copy_from_module(module: Any, kind: str, layer: int | None, reverse: bool) -> dict[str, Any]:
+def copy_from_module(module: Any, kind: str, layer: int | None, reverse: bool | None) -> dict[str, Any]:
     """Return copies of one layer's and direction's weights of `torch.nn.<kind>` or `<kind>Cell`.
 
     Absent biases become zeros. Arrays are torch tensors, detached, of the module's dtype and device.
@@ -27,14 +27,14 @@ def copy_from_module(module: Any, kind: str, layer: int | None, reverse: bool) -
     TypeError
         Another kind of module.
     ValueError
-        Several layers and none chosen, no such layer or direction, `batch_first` or `proj_size`.
+        Several layers or two directions and none chosen, no such one, `batch_first` or `proj_size`.
     """
     import torch
 
     if isinstance(module, getattr(torch.nn, f"{kind}Cell")):
         if layer not in (None, 0) or reverse:
             raise ValueError(
-                f"layer, reverse: a {kind}Cell has one layer and one direction; got {layer}, {reverse}"
+                f"layer, reverse: torch.nn.{kind}Cell has one layer and one direction; got {layer}, {reverse}"
             )
         suffix = ""
     elif isinstance(module, getattr(torch.nn, kind)):
@@ -48,7 +48,7 @@ def copy_from_module(module: Any, kind: str, layer: int | None, reverse: bool) -
     return {name: (rows if w is None else w).detach().clone() for name, w in weights.items()}
 
 
-def _suffix(module: Any, kind: str, layer: int | None, reverse: bool) -> str:
+def _suffix(module: Any, kind: str, layer: int | None, reverse: bool | None) -> str:
     """Return the ending of PyTorch's parameter names, e.g. '_l1_reverse'; refuse what cannot be one cell."""
     if module.batch_first:
         raise ValueError(
@@ -66,6 +66,13 @@ def _suffix(module: Any, kind: str, layer: int | None, reverse: bool) -> str:
     layer = whole_number("layer", layer, 0)
     if layer >= module.num_layers:
         raise ValueError(f"layer must be 0 to {module.num_layers - 1}; got {layer!r}")
+    if reverse is None and module.bidirectional:
+        raise ValueError(
+            "reverse: the module is bidirectional; say which direction, False for the one that reads x from "
+            "its start, True for the one that reads it from its end"
+        )
+    if reverse not in (None, False, True):
+        raise TypeError(f"reverse must be True, False or None; got {reverse!r}")
     if reverse and not module.bidirectional:
         raise ValueError("reverse=True: the module is not bidirectional")
     return f"_l{layer}{'_reverse' if reverse else ''}"

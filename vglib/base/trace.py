@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .arrays import Array, check_finite
 from .errors import NonFiniteError, choice
-from .recurrence import Recurrence
+from .recurrence import Arrays, Recurrence
 
 __all__ = [
     "WANTS",
@@ -77,12 +78,16 @@ class Gradients:
         Total ∂L/∂s_t; `states[t]` is `states[t+1] @ J[t]` plus the loss's direct derivative.
     initial : Array, shape (B, S)
         ∂L/∂s_0, always there.
+    cells : Array, shape (T+1, B, H), or None
+        Of an LSTM, with `states`: total ∂L/∂c_t, h_t following c_t, as autograd's `c_t.grad`. The block c of
+        `states` holds h_t fixed. At t = 0 the two are one: h_0 and c_0 are given, neither follows the other.
     """
 
     parameters: dict[str, Array] | None
     inputs: Array | None
     states: Array | None
     initial: Array
+    cells: Array | None = None
 
 
 def check_from_trace(
@@ -117,11 +122,17 @@ def check_want(want: Any) -> tuple[str, ...]:
 
 
 def gathered(
-    trace: Trace, states: Array, delta_in: Array, delta_rec: Array, want: tuple[str, ...], nonfinite: str
+    trace: Trace,
+    factors: Arrays,
+    states: Array,
+    delta_in: Array,
+    delta_rec: Array,
+    want: Sequence[str],
+    nonfinite: str,
 ) -> Gradients:
     """Return what is wanted of the gradients, from s̄ (T+1, B, S) and both sides' δ (T, B, G·H)."""
     cell, xp = trace.cell, trace.cell.xp
-    parameters = inputs = None
+    parameters = inputs = cells = None
     if "parameters" in want:  # one product over steps and sequences at once
         h = cell.output(trace.states[:-1, ...])
         flat = (merged(xp, array) for array in (delta_in, delta_rec, trace.inputs, h))
@@ -131,9 +142,13 @@ def gathered(
     if "inputs" in want:
         inputs = xp.matmul(delta_in, cell.weight_ih)
         check_from_trace(trace, "grads.inputs", inputs, nonfinite)
+    if "states" in want:
+        cells = cell.memory_gradients(factors, states)
+        if cells is not None:
+            check_from_trace(trace, "grads.cells", cells, nonfinite)
     # A copy, lest whoever keeps the gradient by the initial state keeps all states with it.
     initial = xp.asarray(states[0, ...], copy=True)
-    return Gradients(parameters, inputs, states if "states" in want else None, initial)
+    return Gradients(parameters, inputs, states if "states" in want else None, initial, cells)
 
 
 def merged(xp: Any, array: Array) -> Array:

@@ -95,7 +95,7 @@ def gradients_of(trace: Trace, bars: Array, initial: Array, want: Sequence[str],
     cell, xp = trace.cell, trace.cell.xp
     states = xp.concat([initial[None, ...], bars])
     check_from_trace(trace, "grads.states", states, nonfinite)
-    factors = tuple(merged(xp, f) for f in cell.factors(trace.saved))
-    _, *deltas = cell.backward_step(factors, merged(xp, bars))
+    factors = cell.factors(trace.saved)
+    _, *deltas = cell.backward_step(tuple(merged(xp, f) for f in factors), merged(xp, bars))
     by_step = (xp.reshape(delta, (trace.steps, trace.batch, -1)) for delta in deltas)
-    return gathered(trace, states, *by_step, want, nonfinite)
+    return gathered(trace, factors, states, *by_step, want, nonfinite)

@@ -164,7 +164,7 @@ class Weights:
         return cls(**weights, **options)
 
     @classmethod
-    def from_torch(cls, module: Any, layer: int | None = None, reverse: bool = False) -> Self:
+    def from_torch(cls, module: Any, layer: int | None = None, reverse: bool | None = None) -> Self:
         """Copy one layer and direction of a `torch.nn` module of this kind, or of its one-step cell.
 
         Parameters
@@ -173,16 +173,17 @@ class Weights:
             Its dtype and device are kept; absent biases become zeros.
         layer : int, optional
             Needed when there are several.
-        reverse : bool
-            The backward direction of a bidirectional module, which reads x from its end: pass `x` reversed.
-            Without it the forward direction is copied.
+        reverse : bool, optional
+            Needed when the module is bidirectional: False for the direction that reads x from its start, True
+            for the one that reads it from its end. Pass that one `x` reversed.
 
         Raises
         ------
         TypeError
             Another kind of module.
         ValueError
-            Several layers and none chosen, no such layer or direction, `batch_first` or `proj_size`.
+            Several layers or two directions and none chosen; no such layer or direction; `batch_first` or
+            `proj_size`.
         """
         weights = torch_copy.copy_from_module(module, cls.torch_name, layer, reverse)
         return cls(**weights, **cls._options_of(module))

@@ -11,6 +11,7 @@ import numpy as np
 
 from vglib import RNN, bptt
 from vglib.base.arrays import Array
+from vglib.base.data.first_symbol import draw_read
 from vglib.base.losses import cross_entropy
 from vglib.base.trace import Trace
 
@@ -21,10 +22,8 @@ def draw_sentences(
     stream: np.random.Generator, words: Array, countries: int, lag: int, batch: int
 ) -> tuple[Array, Array]:
     """Return sentences (T, B, D) and the number of the country that each begins with, (B,)."""
-    country = stream.integers(countries, size=batch)
-    x = words[stream.integers(countries, len(words), size=(lag, batch))]
-    x[0] = words[country]
-    return x, country
+    read = draw_read(stream, countries, len(words) - countries, lag, batch)
+    return words[read], read[0]
 
 
 def answer(trace: Trace, readout: Array, country: Array) -> tuple[float, int, Array, Array]:
