@@ -13,7 +13,18 @@ from .base.rnn import RNN
 from .version import __version__
 
 if TYPE_CHECKING:
-    from . import bptt, clipping, gru, initialization, irnn, jacobians, lstm, orthogonality, truncation
+    from . import (
+        bptt,
+        clipping,
+        gru,
+        initialization,
+        irnn,
+        jacobians,
+        lstm,
+        orthogonality,
+        resnets,
+        truncation,
+    )
     from .gru import GRU
     from .lstm import LSTM
 
@@ -31,6 +42,7 @@ __all__ = [
     "jacobians",
     "lstm",
     "orthogonality",
+    "resnets",
     "truncation",
 ]
 

@@ -18,11 +18,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .base.arrays import QUIET, Array, check_finite, device_of
+from .base.chain import Arrays, Chain, check_chain
 from .base.direct import direct_derivatives
 from .base.errors import NonFiniteError, choice
-from .base.recurrence import Arrays, Recurrence, check_cell
 from .base.rtrl import rtrl
-from .base.trace import WANTS, Gradients, Trace, check_from_trace, check_trace, check_want, gathered
+from .base.trace import (
+    WANTS,
+    Gradients,
+    Trace,
+    check_from_trace,
+    check_through_time,
+    check_trace,
+    check_want,
+    gathered,
+)
 
 __all__ = ["Gradients", "Trace", "backprop", "contributions", "influence", "rtrl", "unroll"]
 
@@ -30,16 +39,16 @@ ByStep = Callable[[int], Array]
 
 
 @QUIET
-def unroll(cell: Recurrence, x: Array, initial: Array | None = None, nonfinite: str = "raise") -> Trace:
-    """Run a cell over sequences and keep what the backward pass needs.
+def unroll(cell: Chain, x: Array, initial: Array | None = None, nonfinite: str = "raise") -> Trace:
+    """Run a cell over sequences, or a deep net over samples, and keep what the backward pass needs.
 
     Parameters
     ----------
-    cell : Recurrence
+    cell : Recurrence, or a net of `vglib.resnets`
     x : Array, shape (T, B, D)
-        Time first; library, dtype and device of the cell's weights.
+        Time first; library, dtype and device of the cell's weights. A net takes its own shape of x, as s_0.
     initial : Array, shape (B, S), optional
-        s_0; zeros when absent.
+        s_0 of a cell; zeros when absent.
     nonfinite : {'raise', 'return'}
         What to do when x or a state is not finite.
 
@@ -54,15 +63,11 @@ def unroll(cell: Recurrence, x: Array, initial: Array | None = None, nonfinite: 
     NonFiniteError
         Naming the tensor and the first step.
     """
-    check_cell(cell)
-    cell.check_input(x, nonfinite)
-    steps, batch = x.shape[:2]
-    state = cell.check_initial(initial, batch, nonfinite)
-    projected = cell.project(x)
+    check_chain(cell)
+    state, steps = cell.begin(x, initial, nonfinite)
     states, saved = [state], []
-    runner = cell.along_rows()
-    for t in range(steps):
-        state, keep = runner.step(projected[t, ...], state)
+    for step in steps:
+        state, keep = step(state)
         states.append(state)
         saved.append(keep)
     xp = cell.xp
@@ -80,7 +85,7 @@ def unroll(cell: Recurrence, x: Array, initial: Array | None = None, nonfinite: 
 @QUIET
 def backprop(
     trace: Trace,
-    d_outputs: Array | Callable[[int, int], Array],
+    d_outputs: Array | Callable[[int, int], Array] | None = None,
     d_final: Array | None = None,
     want: Sequence[str] = WANTS,
     nonfinite: str = "raise",
@@ -94,8 +99,10 @@ def backprop(
     d_outputs : Array, shape (T, B, H), or callable (start, stop) -> Array, shape (stop − start, B, H)
         ∂⁺L/∂h_{t+1}, the loss's direct derivative by each output, *without* what comes back through later
         steps; zeros where the loss does not look. A callable is asked for one chunk at a time, last first.
+        May be left out if d_final says all.
     d_final : Array, shape (B, S), optional
-        A further direct derivative by the final state, e.g. from the next piece of a sequence.
+        A further direct derivative by the final state, e.g. from the next piece of a sequence, or from what
+        stands on the last layer of a deep net.
     want : sequence of {'parameters', 'inputs', 'states'}
         What to compute; less is cheaper.
     nonfinite : {'raise', 'return'}
@@ -114,7 +121,8 @@ def backprop(
     want = check_want(want)
     start = _start(trace, d_outputs, d_final, nonfinite)
     factors = trace.cell.factors(trace.saved)
-    return gathered(trace, factors, *_reverse(trace, factors, *start, nonfinite), want, nonfinite)
+    states, *deltas = _reverse(trace, factors, *start, nonfinite)
+    return gathered(trace, factors, states, deltas, want, nonfinite)
 
 
 @QUIET
@@ -140,6 +148,7 @@ def contributions(
     ValueError, TypeError, NonFiniteError
         As `backprop`.
     """
+    check_through_time(trace)
     start = _start(trace, d_outputs, d_final, nonfinite)
     cell = trace.cell
     _, delta_in, delta_rec = _reverse(trace, cell.factors(trace.saved), *start, nonfinite)
@@ -175,6 +184,7 @@ def influence(trace: Trace, d_outputs: Array, weight: str = "weight_hh", nonfini
     ValueError, TypeError, NonFiniteError
         As `backprop`.
     """
+    check_through_time(trace)
     choice("weight", weight, ("weight_hh", "weight_ih"))
     direct, start = _start(trace, d_outputs, None, nonfinite)
     cell, xp = trace.cell, trace.cell.xp
@@ -199,23 +209,24 @@ def influence(trace: Trace, d_outputs: Array, weight: str = "weight_hh", nonfini
 def _reverse(
     trace: Trace, factors: Arrays, direct: ByStep, state_bar: Array, nonfinite: str
 ) -> tuple[Array, ...]:
-    """Run the one reverse loop; return s̄ (T+1, …, S) and both sides' δ (T, …, G·H)."""
+    """Run the one reverse loop; return s̄ (T+1, …, S), and what else the steps gave, each (T, …)."""
     cell, xp = trace.cell, trace.cell.xp
-    bars, d_inputs, d_recurrents = [], [], []
+    bars, rows = [], []
     for t in reversed(range(trace.steps)):
         state_bar = state_bar + direct(t)
         bars.append(state_bar)
         here = tuple(f[t, ...] for f in factors)
-        state_bar, d_input, d_recurrent = cell.backward_step(here, state_bar)
-        d_inputs.append(d_input)
-        d_recurrents.append(d_recurrent)
+        state_bar, *deltas = cell.at(t).backward_step(here, state_bar)
+        rows.append(deltas)
     bars.append(state_bar)
-    one_side = d_recurrents[0] is d_inputs[0]
-    delta_in = xp.stack(d_inputs[::-1])
-    delta_rec = delta_in if one_side else xp.stack(d_recurrents[::-1])
+    stacks: dict[int, Array] = {}
+    columns = list(zip(*reversed(rows), strict=True))
+    for column in columns:  # an RNN returns one array for both of its sides
+        if id(column[0]) not in stacks:
+            stacks[id(column[0])] = xp.stack(column)
     states = xp.stack(bars[::-1])
     check_from_trace(trace, "grads.states", states, nonfinite)
-    return states, delta_in, delta_rec
+    return states, *(stacks[id(column[0])] for column in columns)
 
 
 def _start(trace: Trace, d_outputs: Any, d_final: Array | None, nonfinite: str) -> tuple[ByStep, Array]:

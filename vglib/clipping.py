@@ -37,7 +37,7 @@ from .base.clip_arrays import (
 )
 from .base.errors import choice
 from .base.scaled import finite_svdvals
-from .base.trace import WANTS, Gradients, Trace, check_trace
+from .base.trace import WANTS, Gradients, Trace, check_through_time
 from .bptt import backprop
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def by_step(
     ValueError, TypeError, NonFiniteError
         As `bptt.backprop`.
     """
-    check_trace(trace)
+    check_through_time(trace)
     cell, xp = trace.cell, trace.cell.xp
     limit = threshold(xp, "max_norm", max_norm, widened(xp, cell.weight_hh))
     rows = []

@@ -27,9 +27,9 @@ from .base.arrays import (
     widened,
 )
 from .base.bounds import PascanuCondition, hochreiter_bound, pascanu_condition
+from .base.chain import Chain
 from .base.errors import choice, whole_number
 from .base.precision import PrecisionLags, precision_lags
-from .base.recurrence import Recurrence
 from .base.scaled import finite_svdvals, log_of, log_size, matrix_log_norm, rescale
 from .base.trace import Trace, check_from_trace, check_trace
 
@@ -69,8 +69,8 @@ def steps(trace: Trace) -> Array:
     TypeError
         `trace` is not a trace.
     """
-    check_trace(trace)
-    return trace.cell.jacobian(trace.cell.factors(trace.saved))
+    _check(trace)
+    return trace.cell.jacobians(trace.saved)
 
 
 def stream(trace: Trace, reverse: bool = False) -> Iterator[Array]:
@@ -81,7 +81,7 @@ def stream(trace: Trace, reverse: bool = False) -> Iterator[Array]:
     TypeError
         `trace` is not a trace.
     """
-    check_trace(trace)
+    _check(trace)
     order = range(trace.steps)
     return (_one_step(trace, t) for t in (reversed(order) if reverse else order))
 
@@ -131,7 +131,7 @@ def log_norms(
     >>> log_norms(bptt.unroll(cell, np.zeros((3, 1, 1))))[:, 0] / np.log(2)
     array([-3., -2., -1.,  0.])
     """
-    check_trace(trace)
+    _check(trace)
     choice("ord", ord, ORDERS)
     cell = trace.cell
     xp, size = cell.xp, cell.hidden
@@ -146,7 +146,7 @@ def log_norms(
     for product, exponent in products:
         norm = matrix_log_norm(xp, product[..., columns], ord, block)
         logs.append(exponent * math.log(2) + norm - identity)
-    result = xp.astype(xp.stack(logs[::-1]), cell.weight_hh.dtype)
+    result = xp.astype(xp.stack(logs[::-1]), cell.like.dtype)
     # −inf is an answer, a product that is exactly zero; NaN and +inf come from a Jacobian.
     answered = xp.where(result == -math.inf, xp.zeros_like(result), result)
     check_from_trace(trace, "jacobians", answered, nonfinite)
@@ -201,7 +201,7 @@ def log_singular_values(
     ValueError, TypeError
         No trace, or indices outside it.
     """
-    check_trace(trace)
+    _check(trace)
     stop = trace.steps if stop is None else whole_number("stop", stop, 0)
     start = whole_number("start", start, 0)
     if not start <= stop <= trace.steps:
@@ -232,15 +232,21 @@ def log_singular_values(
 
 @QUIET
 def _one_step(trace: Trace, t: int) -> Array:
-    return trace.cell.jacobian(_factors(trace, t))
+    return trace.cell.at(t).jacobian(_factors(trace, t))
+
+
+def _check(trace: Trace) -> None:
+    """Raise unless `trace` is a trace, each of whose sequences has Jacobians of its own."""
+    check_trace(trace)
+    trace.cell.check_jacobians()
 
 
 def _factors(trace: Trace, t: int) -> tuple[Array, ...]:
     """Return one step's factors; all at once would cost as much memory as the trace."""
-    return trace.cell.factors(tuple(kept[t, ...] for kept in trace.saved))
+    return trace.cell.at(t).factors(tuple(kept[t, ...] for kept in trace.saved))
 
 
-def _block_indices(cell: Recurrence, block: tuple[str, str]) -> list[int]:
+def _block_indices(cell: Chain, block: tuple[str, str]) -> list[int]:
     if not isinstance(block, tuple | list) or len(block) != 2:
         raise ValueError(f"block must be a pair of block names such as ('h', 'h'); got {block!r}")
     for name in block:
@@ -256,13 +262,13 @@ def _running_product(
     Products are rows of the matrix as gradients side by side, (rows, B, S); exponents are (B,).
     """
     cell, xp = trace.cell, trace.cell.xp
-    like = cell.weight_hh
+    like = cell.like
     eye = xp.eye(cell.size, dtype=like.dtype, device=device_of(like))[rows, :]
     product = xp.broadcast_to(eye[:, None, :], (eye.shape[0], trace.batch, cell.size))
     exponent = widened(xp, xp.zeros((trace.batch,), dtype=like.dtype, device=device_of(like)))
     yield product, exponent
     for t in reversed(range(start, stop)):
-        product, _, _ = cell.backward_step(_factors(trace, t), product)
+        product = cell.at(t).backward_step(_factors(trace, t), product)[0]
         product, shift = rescale(xp, product)
         exponent = exponent + shift
         yield product, exponent

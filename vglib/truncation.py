@@ -29,7 +29,7 @@ from .base.direct import direct_derivatives
 from .base.errors import whole_number
 from .base.recurrence import Recurrence
 from .base.torch_updates import randomized_updates, updates
-from .base.trace import WANTS, Gradients, Trace, check_trace, check_want
+from .base.trace import WANTS, Gradients, Trace, check_through_time, check_want
 from .base.truncated import carried, gradients_of, side_by_side
 from .base.windows import Window, check_carry, each_window, random_carry, windows
 from .bptt import backprop as full_backprop
@@ -102,7 +102,7 @@ def backprop(
         As `bptt.backprop` and `windows`.
     """
     want = check_want(want)
-    check_trace(trace)
+    check_through_time(trace)
     k1 = whole_number("k1", k1, 1)
     k2 = k1 if k2 is None else whole_number("k2", k2, 1)
     direct, _ = direct_derivatives(trace.cell, trace.steps, trace.batch, d_outputs, None, nonfinite)
@@ -146,7 +146,7 @@ def randomized(
     C. Tallec and Y. Ollivier, Unbiasing truncated backpropagation through time, arXiv:1705.08209, 2017.
     """
     want = check_want(want)
-    check_trace(trace)
+    check_through_time(trace)
     factors = check_carry(carry, trace.steps)
     direct, _ = direct_derivatives(trace.cell, trace.steps, trace.batch, d_outputs, None, nonfinite)
     bars, initial = carried(trace, direct, factors)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vglib import RNN, NonFiniteError
+from vglib import RNN, NonFiniteError, bptt
 from vglib.base.direct import direct_derivatives
 
 
@@ -72,3 +72,15 @@ def test_a_callable_that_returns_something_else(chunk, error, message):
     direct, _ = direct_derivatives(RNN.init(2, 3), 7, 2, chunk)
     with pytest.raises(error, match=message):
         direct(6)
+
+
+def test_a_loss_of_the_final_state_alone(backend, dtype, kind, problem):
+    p = problem(backend, kind, dtype)
+    trace = bptt.unroll(p.cell, p.x, p.initial)
+    alone = bptt.backprop(trace, d_final=p.d_final)
+    zeros = bptt.backprop(trace, 0 * p.d_outputs, p.d_final)
+    backend.check(alone.states, backend.numpy(zeros.states), dtype)
+    for name, gradient in alone.parameters.items():
+        backend.check(gradient, backend.numpy(zeros.parameters[name]), dtype)
+    with pytest.raises(TypeError, match="d_outputs must be an array, unless d_final is given; got None for"):
+        bptt.backprop(trace)

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from .arrays import Array, check_array, check_finite
-from .recurrence import Recurrence
+from .chain import Chain
 
 __all__ = ["direct_derivatives"]
 
 
 def direct_derivatives(
-    cell: Recurrence,
+    cell: Chain,
     steps: int,
     batch: int,
-    d_outputs: Array | Callable[[int, int], Array],
+    d_outputs: Array | Callable[[int, int], Array] | None,
     d_final: Array | None = None,
     nonfinite: str = "raise",
 ) -> tuple[Callable[[int], Array], Array]:
@@ -23,10 +23,11 @@ def direct_derivatives(
 
     Parameters
     ----------
-    cell : Recurrence
+    cell : Chain
     steps, batch : int
         T and B.
     d_outputs : Array, shape (T, B, H), or callable (start, stop) -> Array, shape (stop − start, B, H)
+        None stands for zeros, where d_final is given.
     d_final : Array, shape (B, S), optional
     nonfinite : {'raise', 'return'}
 
@@ -36,10 +37,18 @@ def direct_derivatives(
         Naming the parameter.
     """
     axes = [("B", batch), ("H", cell.hidden)]
-    if callable(d_outputs) and not hasattr(d_outputs, "shape"):
+    if d_outputs is None:
+        if d_final is None:
+            raise TypeError("d_outputs must be an array, unless d_final is given; got None for both")
+        nothing = cell.output(cell.initial(batch))
+
+        def output_bar(t: int) -> Array:
+            return nothing
+
+    elif callable(d_outputs) and not hasattr(d_outputs, "shape"):
         output_bar = _by_chunk(cell, steps, d_outputs, axes, nonfinite)
     else:
-        check_array("d_outputs", d_outputs, [("T", steps), *axes], like=cell.weight_hh)
+        check_array("d_outputs", d_outputs, [(cell.letter, steps), *axes], like=cell.like)
         check_finite("d_outputs", d_outputs, nonfinite)
 
         def output_bar(t: int) -> Array:
@@ -48,7 +57,7 @@ def direct_derivatives(
     if d_final is None:
         start = cell.initial(batch)
     else:
-        check_array("d_final", d_final, [("B", batch), ("S", cell.size)], like=cell.weight_hh)
+        check_array("d_final", d_final, [("B", batch), ("S", cell.size)], like=cell.like)
         check_finite("d_final", d_final[None, ...], nonfinite, first=steps)
         start = d_final
     if cell.size == cell.hidden:
@@ -58,7 +67,7 @@ def direct_derivatives(
 
 
 def _by_chunk(
-    cell: Recurrence, steps: int, d_outputs: Callable, axes: list, nonfinite: str
+    cell: Chain, steps: int, d_outputs: Callable, axes: list, nonfinite: str
 ) -> Callable[[int], Array]:
     """Turn (start, stop) ↦ chunk into t ↦ row, holding one chunk of about √T steps at a time."""
     length = max(1, round(steps**0.5))
@@ -70,7 +79,7 @@ def _by_chunk(
             start, stop = (t, min(steps, t + length)) if forward else (max(0, t + 1 - length), t + 1)
             chunk = d_outputs(start, stop)
             rows = [("stop − start", stop - start), *axes]
-            check_array("d_outputs(start, stop)", chunk, rows, cell.weight_hh)
+            check_array("d_outputs(start, stop)", chunk, rows, cell.like)
             check_finite("d_outputs", chunk, nonfinite, first=start)
             held.update(start=start, stop=stop, chunk=chunk)
         return held["chunk"][t - held["start"], ...]

@@ -15,19 +15,23 @@ Index legend: T steps, B sequences, D inputs, H units, S state size, G gates; t 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 from .arrays import Array, check_array, check_finite, device_of, namespace
+from .chain import Arrays, Chain, Step
 from .weights import Weights
+
+if TYPE_CHECKING:
+    from .trace import Trace
 
 __all__ = ["Arrays", "Recurrence", "check_cell"]
 
-Arrays = tuple[Array, ...]
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Recurrence(Weights):
+class Recurrence(Weights, Chain):
     """A recurrent cell; the base class of all of them. Its weights are described at `Weights`."""
 
     # -- what a sequence needs ------------------------------------------------------------------------
@@ -50,11 +54,6 @@ class Recurrence(Weights):
         xp, transposed = self.xp, self.weight_hh.T
         flat = xp.reshape(transposed, (-1,))  # copies row by row; a plain copy would keep the old layout
         return self.replace(weight_hh=xp.reshape(flat, transposed.shape).T)
-
-    def initial(self, batch: int) -> Array:
-        """Return the zero state (B, S)."""
-        like = self.weight_hh
-        return self.xp.zeros((batch, self.size), dtype=like.dtype, device=device_of(like))
 
     def check_input(self, x: Array, nonfinite: str = "raise") -> None:
         """Raise unless `x` is (T, B, D), finite and of the weights' kind."""
@@ -95,10 +94,6 @@ class Recurrence(Weights):
             check_array(name, block, shape, like=self.weight_hh)
         return self.xp.concat([blocks[name] for name in self.blocks], axis=-1)
 
-    def output(self, state: Array) -> Array:
-        """Return what the layer above sees of a state (…, S): its block h, (…, H)."""
-        return state[..., : self.hidden]
-
     def weight_gradients(self, d_input: Array, d_recurrent: Array, x: Array, h: Array) -> dict[str, Array]:
         """Return the gradients of all weights, summed over the last axis but one, N.
 
@@ -122,18 +117,6 @@ class Recurrence(Weights):
             "bias_hh": xp.sum(d_recurrent, axis=-2),
         }
 
-    def memory_gradients(self, factors: Arrays, d_states: Array) -> Array | None:
-        """Return the total ∂L/∂c_t (T+1, B, H) of a cell that carries a memory c; None for all others.
-
-        Parameters
-        ----------
-        factors : tuple of Array
-            Of all steps.
-        d_states : Array, shape (T+1, B, S)
-            ∂L/∂s_t, a block's with the other blocks held fixed.
-        """
-        return None
-
     def before(self, delta: Array) -> Array:
         """Return ∂L/∂h_t = δ_t W_hh, (…, H), from the recurrent side's δ_t (…, G·H)."""
         # One flat product: a stack of small ones is several times slower.
@@ -147,6 +130,34 @@ class Recurrence(Weights):
     def _slices(self, array: Array, number: int) -> Arrays:
         h = self.hidden
         return tuple(array[..., i * h : (i + 1) * h] for i in range(number))
+
+    # -- what a chain of steps is asked, where all steps share the cell -------------------------------
+
+    def begin(self, x: Array, initial: Array | None, nonfinite: str) -> tuple[Array, Iterable[Step]]:
+        """Return s_0, and the cell's step with the projected input of each moment."""
+        self.check_input(x, nonfinite)
+        state = self.check_initial(initial, x.shape[1], nonfinite)
+        projected, runner = self.project(x), self.along_rows()
+        return state, (partial(runner.step, projected[t, ...]) for t in range(x.shape[0]))
+
+    def at(self, t: int) -> Self:
+        """Return the cell itself: it is the same at every moment."""
+        return self
+
+    def jacobians(self, saved: Arrays) -> Array:
+        """Return all one-step Jacobians in one product."""
+        return self.jacobian(self.factors(saved))
+
+    def parameter_gradients(self, trace: Trace, deltas: Sequence[Array]) -> dict[str, Array]:
+        """Return the gradients of the weights, summed over steps and sequences in one product."""
+        h = self.output(trace.states[:-1, ...])
+        # Steps and sequences become one axis, so that one flat product serves all.
+        flat = (self.xp.reshape(a, (-1, a.shape[-1])) for a in (*deltas, trace.inputs, h))
+        return self.weight_gradients(*flat)
+
+    def input_gradients(self, trace: Trace, states: Array, deltas: Sequence[Array]) -> Array:
+        """Return ∂L/∂x_t = δ_t W_ih, (T, B, D)."""
+        return self.xp.matmul(deltas[0], self.weight_ih)
 
     # -- the four things a cell writes down -----------------------------------------------------------
 

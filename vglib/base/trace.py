@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .arrays import Array, check_finite
+from .chain import Chain
 from .errors import NonFiniteError, choice
 from .recurrence import Arrays, Recurrence
 
@@ -15,6 +16,7 @@ __all__ = [
     "Gradients",
     "Trace",
     "check_from_trace",
+    "check_through_time",
     "check_trace",
     "check_want",
     "gathered",
@@ -31,9 +33,9 @@ class Trace:
 
     Attributes
     ----------
-    cell : Recurrence
-        The cell that made it; its weights at that time.
-    inputs : Array, shape (T, B, D)
+    cell : Recurrence, or a net of `vglib.resnets`
+        What made it; its weights at that time.
+    inputs : Array, shape (T, B, D), or the x of a net
         The array that came, not a copy: do not write to it before the gradients are taken.
     states : Array, shape (T+1, B, S)
         s_0 … s_T, the initial state first: step t leads from `states[t]` to `states[t+1]`.
@@ -41,20 +43,20 @@ class Trace:
         What the cell keeps for its derivatives; an RNN its pre-activations.
     """
 
-    cell: Recurrence
+    cell: Chain
     inputs: Array
     states: Array
     saved: tuple[Array, ...]
 
     @property
     def steps(self) -> int:
-        """T."""
-        return self.inputs.shape[0]
+        """T; through depth the number of layers, L."""
+        return self.states.shape[0] - 1
 
     @property
     def batch(self) -> int:
         """B."""
-        return self.inputs.shape[1]
+        return self.states.shape[1]
 
     @property
     def outputs(self) -> Array:
@@ -62,7 +64,7 @@ class Trace:
         return self.cell.output(self.states[1:, ...])
 
     def __repr__(self) -> str:
-        return f"Trace(T={self.steps}, B={self.batch}, cell={self.cell!r})"
+        return f"Trace({self.cell.letter}={self.steps}, B={self.batch}, cell={self.cell!r})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +74,9 @@ class Gradients:
     Attributes
     ----------
     parameters : dict of str to Array, or None
-        ∂L/∂weight_ih, … by the cell's names, summed over steps and sequences.
-    inputs : Array, shape (T, B, D), or None
+        ∂L/∂weight_ih, … by the cell's names, summed over steps and sequences; through depth, where each step
+        has its own, (L, …).
+    inputs : Array, of the shape of x, or None
     states : Array, shape (T+1, B, S), or None
         Total ∂L/∂s_t; `states[t]` is `states[t+1] @ J[t]` plus the loss's direct derivative.
     initial : Array, shape (B, S)
@@ -110,6 +113,16 @@ def check_trace(trace: Any) -> None:
         raise TypeError(f"trace must be what bptt.unroll returns; got {type(trace).__name__}")
 
 
+def check_through_time(trace: Any) -> None:
+    """Raise TypeError unless `trace` is the `Trace` of a recurrent cell."""
+    check_trace(trace)
+    if not isinstance(trace.cell, Recurrence):
+        raise TypeError(
+            f"trace must be of a recurrent cell, whose steps share their weights; got one of "
+            f"{type(trace.cell).__name__}, through depth"
+        )
+
+
 def check_want(want: Any) -> tuple[str, ...]:
     """Return what is wanted, one name or several, as a tuple; raise unless each is one of `WANTS`."""
     try:
@@ -125,22 +138,19 @@ def gathered(
     trace: Trace,
     factors: Arrays,
     states: Array,
-    delta_in: Array,
-    delta_rec: Array,
+    deltas: Sequence[Array],
     want: Sequence[str],
     nonfinite: str,
 ) -> Gradients:
-    """Return what is wanted of the gradients, from s̄ (T+1, B, S) and both sides' δ (T, B, G·H)."""
+    """Return what is wanted of the gradients, from s̄ (T+1, B, S) and what else the backward steps gave."""
     cell, xp = trace.cell, trace.cell.xp
     parameters = inputs = cells = None
-    if "parameters" in want:  # one product over steps and sequences at once
-        h = cell.output(trace.states[:-1, ...])
-        flat = (merged(xp, array) for array in (delta_in, delta_rec, trace.inputs, h))
-        parameters = cell.weight_gradients(*flat)
+    if "parameters" in want:
+        parameters = cell.parameter_gradients(trace, deltas)
         for name, gradient in parameters.items():
             check_from_trace(trace, f"grads.parameters[{name!r}]", gradient, nonfinite, first=None)
     if "inputs" in want:
-        inputs = xp.matmul(delta_in, cell.weight_ih)
+        inputs = cell.input_gradients(trace, states, deltas)
         check_from_trace(trace, "grads.inputs", inputs, nonfinite)
     if "states" in want:
         cells = cell.memory_gradients(factors, states)

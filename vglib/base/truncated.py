@@ -97,5 +97,5 @@ def gradients_of(trace: Trace, bars: Array, initial: Array, want: Sequence[str],
     check_from_trace(trace, "grads.states", states, nonfinite)
     factors = cell.factors(trace.saved)
     _, *deltas = cell.backward_step(tuple(merged(xp, f) for f in factors), merged(xp, bars))
-    by_step = (xp.reshape(delta, (trace.steps, trace.batch, -1)) for delta in deltas)
-    return gathered(trace, factors, states, *by_step, want, nonfinite)
+    by_step = [xp.reshape(delta, (trace.steps, trace.batch, -1)) for delta in deltas]
+    return gathered(trace, factors, states, by_step, want, nonfinite)

@@ -5,31 +5,20 @@ Index legend: D inputs, H units, S state size, G gates.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from functools import cached_property
 from types import ModuleType
 from typing import Any, ClassVar, Self
 
-from array_api_compat import array_namespace
-
 from . import torch_copy
-from .arrays import (
-    Array,
-    check_array,
-    check_finite,
-    convert,
-    dtype_name,
-    random_stream,
-    resolve_namespace,
-)
+from .arrays import Array, check_array, convert, random_stream, resolve_namespace
 from .errors import whole_number
+from .parameters import Parameters
 
 __all__ = ["Weights"]
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
+class Weights(Parameters):
     """Weights of one recurrent layer in one direction.
 
     Attributes
@@ -81,34 +70,20 @@ class Weights:
         """S, the size of the state: H for each block."""
         return self.hidden * len(self.blocks)
 
-    @cached_property
-    def xp(self) -> ModuleType:
-        """The array namespace of the weights."""
-        return array_namespace(self.weight_hh)
-
     @property
-    def dtype(self) -> str:
-        """Name of the weights' dtype."""
-        return dtype_name(self.weight_hh.dtype)
+    def like(self) -> Array:
+        """The recurrent weights."""
+        return self.weight_hh
 
     @property
     def parameters(self) -> dict[str, Array]:
         """The weights by PyTorch's names (without its `_l0`)."""
         return {name: getattr(self, name) for name in torch_copy.NAMES}
 
-    def __getstate__(self) -> dict[str, Any]:
-        # A module cannot be pickled, and `xp` is found again.
-        return {name: value for name, value in self.__dict__.items() if name != "xp"}
-
     def __repr__(self) -> str:
         options = "".join(f", {k}={v!r}" for k, v in self._options().items())
         sizes = f"inputs={self.inputs}, hidden={self.hidden}, dtype={self.dtype!r}"
         return f"{type(self).__name__}({sizes}{options})"
-
-    def _options(self) -> dict[str, Any]:
-        """Return the settings beside the weights, which `to` carries along."""
-        own = {field.name for field in dataclasses.fields(self)} - set(self.parameters)
-        return {name: getattr(self, name) for name in sorted(own)}
 
     # -- making and moving ----------------------------------------------------------------------------
 
@@ -206,22 +181,3 @@ class Weights:
     def _torch_options(self) -> dict[str, Any]:
         """Return the settings in the words of torch's module."""
         return {}
-
-    def replace(self, **changes: Any) -> Self:
-        """Return a cell with some weights or settings exchanged, checked like new ones."""
-        unknown = set(changes) - {field.name for field in dataclasses.fields(self)}
-        if unknown:
-            known = ", ".join(field.name for field in dataclasses.fields(self))
-            raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(unknown))}; it has {known}")
-        return dataclasses.replace(self, **changes)
-
-    def to(self, xp: ModuleType | None = None, device: Any = None, dtype: Any = None) -> Self:
-        """Return a copy under another library, on another device or in another dtype."""
-        xp = self.xp if xp is None else resolve_namespace(xp)
-        weights = {name: convert(w, xp, dtype, device) for name, w in self.parameters.items()}
-        return type(self)(**weights, **self._options())
-
-    def check_weights(self, nonfinite: str = "refuse") -> None:
-        """Raise `NonFiniteError` with the weight's name if one is not finite."""
-        for name, weight in self.parameters.items():
-            check_finite(name, weight, nonfinite, first=None)

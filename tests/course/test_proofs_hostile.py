@@ -1,0 +1,325 @@
+"""The checker takes nothing but plain trees, trusts none of them, and lets no broken proof through."""
+
+import copy
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vglib.course.proofs import THEOREMS, check, read
+from vglib.course.proofs.checker import judge
+from vglib.course.proofs.trees import check_tree
+from vglib.course.proofs.worlds import agrees, draw
+
+PROOFS = {
+    "lstm_passthrough": [
+        ("c[t+1] = f[t+1]*c[t] + i[t+1]*g[t+1]", "definition"),
+        ("h[t] = o[t]*tanh(c[t])", "definition"),
+        ("c_bar[t] = c_bar[t+1]*d(c[t+1], c[t]) + h_bar[t]*d(h[t], c[t])", "chain rule"),
+        ("d(c[t+1], c[t]) = f[t+1]", "differentiate"),
+        ("d(h[t], c[t]) = o[t]*(1 - tanh(c[t])^2)", "differentiate"),
+        ("f[t+1] = 1", "hypothesis"),
+        ("o[t] = 0", "hypothesis"),
+        ("c_bar[t] = c_bar[t+1]", "substitute"),
+    ],
+    "orthogonal_norm": [
+        ("norm(Q*x)^2 = (Q*x).T*(Q*x)", "norm"),
+        ("Q.T*Q = I", "hypothesis"),
+        ("norm(x)^2 = x.T*x", "norm"),
+        ("norm(Q*x)^2 = norm(x)^2", "substitute"),
+        ("norm(Q*x) = norm(x)", "square root"),
+    ],
+    "clipping_direction": [
+        ("g != 0", "hypothesis"),
+        ("eta > 0", "hypothesis"),
+        ("a = min(1, eta/norm(g))", "definition"),
+        ("a > 0", "sign"),
+        ("g_new = a*g", "definition"),
+        ("norm(g_new) = abs(a)*norm(g)", "norm"),
+        ("abs(a) = a", "absolute value"),
+        ("g_new/norm(g_new) = g/norm(g)", "substitute"),
+    ],
+    "residual_identity": [
+        ("y = x + F(x)", "definition"),
+        ("F(x) = 0", "hypothesis"),
+        ("y = x", "substitute"),
+        ("x_bar = y_bar*d(y, x)", "chain rule"),
+        ("d(y, x) = I + d(F(x), x)", "differentiate"),
+        ("d(F(x), x) = 0", "differentiate"),
+        ("x_bar = y_bar", "substitute"),
+    ],
+}
+NEEDED = {
+    "lstm_passthrough": {0, 1},
+    "orthogonal_norm": {0},
+    "clipping_direction": {0, 1},
+    "residual_identity": {0},
+}
+LOOP: list = ["+"]
+LOOP += [LOOP, LOOP]
+DEEP: list = ["symbol", "c"]
+for _ in range(100_000):
+    DEEP = ["neg", DEEP]
+WIDE: list = ["at", "c", 0]
+for _ in range(40):
+    WIDE = ["+", WIDE, WIDE]
+
+
+class Sly(list):
+    """A list that answers as it likes."""
+
+    def __len__(self):
+        return 3
+
+    def __eq__(self, other):
+        return True
+
+    __hash__ = None
+
+
+NO_TREES = [
+    None,
+    1,
+    "c = c",
+    [],
+    ["="],
+    ["=", 1],
+    ["=", 1, 2, 3],
+    [["="], 1, 1],
+    ("=", 1, 1),
+    ["==", 1, 1],
+    ["=", 1.0, 1],
+    ["=", True, 1],
+    ["=", 1, None],
+    ["=", "c", 1],
+    ["=", ["symbol"], 1],
+    ["=", ["symbol", 3], 1],
+    ["=", [], 1],
+    ["=", ["symbol", "__class__"], 1],
+    ["=", ["symbol", "a b"], 1],
+    ["=", ["symbol", "a" * 99], 1],
+    ["=", ["at", "c", "t"], 1],
+    ["=", ["at", "c", 10**9], 1],
+    ["=", ["at", "c", True], 1],
+    ["=", ["eval", "1"], 1],
+    ["=", ["call", "norm"], 1],
+    ["=", ["call", 3, 1], 1],
+    ["=", ["call", "f()", 1], 1],
+    ["=", ["^", 2, 9**9], 1],
+    ["=", ["^", 2, ["symbol", "a"]], 1],
+    ["=", ["^", 2, 0.5], 1],
+    ["=", 10**100, 1],
+    ["=", ["=", 1, 1], 1],
+    ["=", LOOP, 1],
+    ["=", DEEP, 1],
+    ["=", WIDE, 1],
+    ["=", {"symbol": "a"}, 1],
+    Sly(),
+    ["=", Sly(), 1],
+]
+
+
+@pytest.mark.parametrize("tree", NO_TREES, ids=[str(i) for i in range(len(NO_TREES))])
+def test_what_is_no_tree_is_refused(tree):
+    with pytest.raises(ValueError, match=r"must|may|unknown|needs|takes|too long"):
+        check_tree(tree)
+    report = judge("lstm_passthrough", [[tree, "algebra", None]])
+    assert not report.passed
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        None, 3, "proof", [], (), [None], [[]], [["=", 1, 1]], [[["=", 1, 1]]], [[["=", 1, 1], 3, None]],
+        [[["=", 1, 1], "algebra", "all"]], [[["=", 1, 1], "algebra", [1]]], [[["=", 1, 1], "algebra", [0]]],
+        [[["=", 1, 1], "algebra", [-1]]], [[["=", 1, 1], "algebra", [True]]], [[["=", 1, 1], "a" * 10**6, None]],
+        [[["=", 1, 1], "algebra", list(range(10**5))]], [[["=", 1, 1], "algebra", None]] * 1000,
+        [Sly()], Sly(), [[["=", 1, 1], "algebra", {}]], [{0: 1}],
+    ],
+)  # fmt: skip
+def test_what_is_no_list_of_steps_is_refused(steps):
+    report = judge("lstm_passthrough", steps)
+    assert not report.passed
+    assert report.message
+    str(report)
+
+
+HEAVY = [
+    "(((c[t]+1)^6+h[t])^6+f[t])^6 = 1",
+    "(c[t]+h[t]+f[t]+g[t]+i[t]+o[t]+c[t+1]+h[t+1]+f[t+1]+g[t+1])^6 = 0",
+    "1/(1/(1/(c[t]+h[t])+f[t])+g[t]) = 1/(1/(1/(c[t+1]+h[t+1])+f[t+1])+g[t+1])",
+    "tanh(tanh(tanh((c[t]+h[t])^6)^6)^6) = 1",
+    "(999999^6)^6 = (999998^6)^6",
+    "(((999999^6)^6)^6)^6 = 1",
+    "tanh(999999)^6 = 1",
+    "abs(abs(abs(c[t] - h[t]) - f[t]) - g[t]) = min(min(c[t], h[t]), min(f[t], g[t]))",
+    "d(d(c[t+1], c[t]), c[t]) = 0",
+    "d(c[t+1]*c[t], c[t]) = 0",
+    "d(c[t+1], c[t]*c[t]) = 0",
+    "1/(c[t] - c[t]) = 1",
+    "(c[t] - c[t])^-1 = 1",
+    "0^0 = 1",
+    "0/0 = 1",
+    "norm(c[t]) = 1",
+    "I = 1",
+    "c[t].T = c[t]",
+]
+
+
+@pytest.mark.parametrize("text", HEAVY)
+@pytest.mark.parametrize("rule", ["algebra", "definition", "chain rule", "differentiate"])
+def test_work_is_bounded(text, rule):
+    started = time.process_time()
+    check("lstm_passthrough", [*PROOFS["lstm_passthrough"], (text, rule), (text, "substitute")])
+    assert time.process_time() - started < 5
+
+
+def test_many_heavy_steps_are_bounded():
+    letters = [f"{name}[t{step}]" for name in "chfgio" for step in ("", "+1", "-1")]
+    steps = [
+        (f"{a}*{b} + {b}*{c} = {c}*{a}", "algebra")
+        for a, b, c in zip(letters, letters[1:], letters[2:], strict=False)
+    ]
+    started = time.process_time()
+    assert not check("lstm_passthrough", steps * 2).passed
+    assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize(("name", "steps"), PROOFS.items())
+def test_a_right_proof_takes_less_than_a_second(name, steps):
+    check(name, steps)
+    started = time.process_time()
+    assert check(name, steps).passed
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize(("name", "steps"), PROOFS.items())
+def test_nothing_needed_can_be_left_out(name, steps):
+    for place, step in enumerate(steps):
+        left = steps[:place] + steps[place + 1 :]
+        report = check(name, left)
+        if step[1] == "hypothesis" and not report.passed:
+            assert step[0] in report.message or "divides" in report.message
+        needed = (
+            step[1] in ("hypothesis", "chain rule", "differentiate", "square root") or place == len(steps) - 1
+        )
+        assert not (needed and report.passed), step
+
+
+@pytest.mark.parametrize("name", PROOFS)
+def test_random_worlds_know_a_false_step(name):
+    """The second opinion is one: without its hypotheses the claim is false there."""
+    rng = np.random.default_rng(0)
+    for claim in THEOREMS[name].claims:
+        assert all(agrees(claim.tree, draw(name, NEEDED[name], rng)) for _ in range(5))
+        if name != "clipping_direction":
+            assert not any(agrees(claim.tree, draw(name, set(), rng)) for _ in range(5))
+    for definition in THEOREMS[name].definitions:
+        assert all(agrees(definition.tree, draw(name, set(), rng)) for _ in range(5))
+    for text, _ in PROOFS[name]:
+        assert all(agrees(read([(text, "x")])[0][0], draw(name, NEEDED[name], rng)) for _ in range(5)), text
+
+
+def places(tree, path=()):
+    """Yield the paths of all nodes."""
+    yield path
+    if type(tree) is list:
+        for index, item in enumerate(tree):
+            if index and type(item) is not str:
+                yield from places(item, (*path, index))
+
+
+def put(tree, path, new):
+    """Return a copy with one node replaced."""
+    if not path:
+        return new
+    made = copy.deepcopy(tree)
+    place = made
+    for index in path[:-1]:
+        place = place[index]
+    place[path[-1]] = new
+    return made
+
+
+def true_in_all_worlds(name, tree):
+    rng = np.random.default_rng(7)
+    return all(agrees(tree, draw(name, NEEDED[name], rng)) for _ in range(6))
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_a_changed_step_never_passes_unless_it_is_true(data):
+    name = data.draw(st.sampled_from(sorted(PROOFS)))
+    proof = read(PROOFS[name])
+    number = data.draw(st.integers(0, len(proof) - 1))
+    tree = proof[number][0]
+    path = data.draw(st.sampled_from([path for path in places(tree) if path]))
+    others = [item for step in proof for path in places(step[0]) if path for item in [_at(step[0], path)]]
+    new = data.draw(st.sampled_from(others) | st.integers(-2, 2))
+    proof[number][0] = put(tree, path, new)
+    report = judge(name, proof)
+    if report.steps[number].right and proof[number][1] not in ("definition", "hypothesis"):
+        assert true_in_all_worlds(name, proof[number][0]), report
+    if report.passed:
+        assert all(step.right for step in report.steps)
+
+
+def _at(tree, path):
+    for index in path:
+        tree = tree[index]
+    return tree
+
+
+ATOMS = {
+    "lstm_passthrough": [["at", n, k] for n in ("c", "h", "f", "o", "c_bar", "h_bar") for k in (0, 1)]
+    + [["call", "d", ["at", "c", 1], ["at", "c", 0]], ["call", "d", ["at", "h", 0], ["at", "c", 0]]],
+    "orthogonal_norm": [["symbol", n] for n in ("Q", "x", "I")],
+    "clipping_direction": [["symbol", n] for n in ("g", "g_new", "a", "eta")],
+    "residual_identity": [["symbol", n] for n in ("x", "y", "x_bar", "y_bar", "I")]
+    + [["call", "F", ["symbol", "x"]], ["call", "d", ["symbol", "y"], ["symbol", "x"]]],
+}
+
+
+def trees(name):
+    """Random expressions in a theorem's letters; most of them have no meaning."""
+    return st.recursive(
+        st.integers(-2, 2) | st.sampled_from(ATOMS[name]),
+        lambda inner: (
+            st.tuples(st.sampled_from("+-*/"), inner, inner).map(list)
+            | st.tuples(st.just("^"), inner, st.integers(-3, 3)).map(list)
+            | st.tuples(st.sampled_from(["neg", "T"]), inner).map(list)
+            | st.tuples(st.just("call"), st.sampled_from(["norm", "abs", "tanh", "sqrt", "F"]), inner).map(
+                list
+            )
+            | st.tuples(st.just("call"), st.sampled_from(["min", "d"]), inner, inner).map(list)
+        ),
+        max_leaves=6,
+    )
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_random_steps_pass_only_if_they_are_true(data):
+    name = data.draw(st.sampled_from(sorted(PROOFS)))
+    proof = read(PROOFS[name])
+    relation = data.draw(st.sampled_from(["=", "=", "=", "!=", ">", ">="]))
+    left, right = data.draw(trees(name)), data.draw(trees(name))
+    rule = data.draw(st.sampled_from(THEOREMS[name].rules))
+    tree = [relation, left, right]
+    report = judge(name, [*proof, [tree, rule, None]])
+    assert [step.right for step in report.steps[:-1]] == [True] * len(proof)
+    if report.steps[-1].right:
+        assert true_in_all_worlds(name, tree), report
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_no_random_order_and_choice_of_steps_proves_anything_else(data):
+    name = data.draw(st.sampled_from(sorted(PROOFS)))
+    chosen = data.draw(st.lists(st.sampled_from(PROOFS[name]), min_size=1, max_size=8))
+    report = check(name, chosen)
+    if report.passed:
+        stated = {text for text, rule in chosen if rule == "hypothesis"}
+        assert stated == {text for text, rule in PROOFS[name] if rule == "hypothesis"}

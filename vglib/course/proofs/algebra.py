@@ -1,0 +1,418 @@
+r"""Plain trees as mathematics: sums of words of matrices with SymPy's rational expressions as coefficients.
+
+An `Element` is :math:`\sum_w c_w\, w`. A word w is a product of letters (matrices and vectors, perhaps
+transposed) in which order counts; a coefficient :math:`c_w` is a number, a rational expression in atoms. A
+product that closes, such as xᵀQᵀQx, is a number, hence an atom of its own; so are ‖v‖, |a|, min(a, b) and
+each d(y, x) between numbers. Atoms are nothing but letters here: what is true of a norm comes from the rules
+(`vglib.course.proofs.rules`).
+
+SymPy never sees text. Nothing is expanded before its size is known (`size`).
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+import sympy as sp
+
+from vglib.course.proofs.theorems import Theorem
+from vglib.course.proofs.trees import Tree
+
+__all__ = ["ANY", "NUMBER", "SQUARE", "Algebra", "Element", "Letter", "MathError", "numerator", "show"]
+
+MAX_TERMS, MAX_POWER, MAX_BITS, MAX_INSIDE = 400, 36, 600, 16
+NUMBER = ("1", "1")
+SQUARE = ("?", "?")  # the shape of I: any square
+ANY = ("", "")  # the shape of 0
+FAR = 2  # steps from t that a proof may speak of
+
+
+class MathError(ValueError):
+    """An expression without a meaning, or too large: the message says why."""
+
+
+@dataclass(frozen=True, order=True)
+class Letter:
+    """A matrix or a vector that is no number; `shape` is that of the letter as it stands."""
+
+    name: str
+    shape: tuple[str, str]
+    turned: bool = False
+
+    @property
+    def T(self) -> Letter:  # noqa: N802 - its name in mathematics
+        """The transposed letter."""
+        return Letter(self.name, self.shape[::-1], not self.turned)
+
+    @property
+    def upright(self) -> Letter:
+        """The letter without its transposition."""
+        return self.T if self.turned else self
+
+    def __str__(self) -> str:
+        return f"{self.name}.T" if self.turned else self.name
+
+
+Word = tuple[Letter, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Element:
+    """A sum of words with coefficients; a number has the empty word alone."""
+
+    shape: tuple[str, str]
+    terms: dict[Word, sp.Expr]
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is a number (0 is one, too)."""
+        return self.shape in (NUMBER, ANY)
+
+    @property
+    def number(self) -> sp.Expr:
+        """Its value, if it is a number."""
+        return self.terms.get((), sp.Integer(0))
+
+
+def size(expr: sp.Expr) -> tuple[int, int]:
+    """Bound the number of terms of numerator and denominator once everything is multiplied out."""
+    if isinstance(expr, sp.Add):
+        top, bottom = 0, 1
+        for part in expr.args:
+            up, down = size(part)
+            top, bottom = top * down + up * bottom, bottom * down
+    elif isinstance(expr, sp.Mul):
+        top, bottom = 1, 1
+        for part in expr.args:
+            up, down = size(part)
+            top, bottom = top * up, bottom * down
+    elif isinstance(expr, sp.Pow) and expr.exp.is_Integer:
+        if abs(expr.exp) > MAX_POWER:
+            raise MathError(f"there is a power of {abs(expr.exp)} in it; at most {MAX_POWER}")
+        up, down = size(expr.base)
+        up, down = (up, down) if expr.exp > 0 else (down, up)
+        top, bottom = up ** abs(int(expr.exp)), down ** abs(int(expr.exp))
+    else:
+        return 1, 1
+    if max(top, bottom) > MAX_TERMS:
+        raise MathError("the expression is too large to multiply out: take smaller steps")
+    return top, bottom
+
+
+def numerator(expr: sp.Expr) -> sp.Expr:
+    """Return the numerator, multiplied out: 0 if and only if the expression is 0 wherever it is defined."""
+    if expr.is_Symbol or expr.is_Number:
+        return expr
+    _, bottom = size(expr)
+    if expr.has(sp.zoo, sp.nan, sp.oo):
+        raise MathError("it divides by 0")
+    # `together` is slow, and a polynomial does not need it.
+    fractions = bottom > 1 or any(power.exp.is_negative for power in expr.atoms(sp.Pow))
+    return sp.expand(sp.fraction(sp.together(expr))[0] if fractions else expr)
+
+
+def show(what: Element | sp.Expr) -> str:
+    """Return text as a learner would write it."""
+    if isinstance(what, Element):
+        parts = []
+        for word, factor in sorted(what.terms.items(), key=lambda item: [str(x) for x in item[0]]):
+            letters = "*".join(map(str, word)) or ("I" if not what.is_number else "")
+            if not letters:
+                parts.append(show(factor))
+            elif factor == 1:
+                parts.append(letters)
+            else:
+                number = show(factor)
+                number = f"({number})" if isinstance(factor, sp.Add) else "-" if factor == -1 else number
+                parts.append(f"{number}{letters}" if number == "-" else f"{number}*{letters}")
+        return " + ".join(parts).replace("+ -", "- ") or "0"
+    if isinstance(what, sp.Add):
+        # What is added comes first, then what is taken off.
+        parts = sorted(
+            what.args, key=lambda part: (part.could_extract_minus_sign(), len(str(part)), str(part))
+        )
+        return " + ".join(map(show, parts)).replace("+ -", "- ")
+    return sp.sstr(what).replace("**", "^")
+
+
+class Algebra:
+    """The mathematics of one theorem: its letters, its atoms, and what they are made of.
+
+    Parameters
+    ----------
+    theorem
+        Gives symbols, shapes and functions.
+    """
+
+    def __init__(self, theorem: Theorem):
+        self.theorem = theorem
+        # What stands inside an atom or a letter that has an inside: name of the function, its arguments.
+        self.inside: dict[sp.Symbol | str, tuple[str, tuple[Element | Word, ...]]] = {}
+
+    # From trees -----------------------------------------------------------------------------------------
+
+    def element(self, tree: Tree, divisors: list[Element] | None = None) -> Element:
+        """Return a tree that passed `check_tree` as an element.
+
+        Parameters
+        ----------
+        tree
+            An expression, no relation.
+        divisors
+            Whatever the expression divides by is added to it.
+
+        Raises
+        ------
+        MathError
+            An unknown symbol, shapes that do not fit, a division by zero, something too large.
+        """
+        if type(tree) is int:
+            return Element(NUMBER if tree else ANY, {(): sp.Integer(tree)} if tree else {})
+        kind, *rest = tree
+        if kind in ("symbol", "at"):
+            return self._symbol(rest[0], rest[1] if kind == "at" else None)
+        if kind == "call":
+            return self._call(rest[0], rest[1:], divisors)
+        first = self.element(rest[0], divisors)
+        if kind == "neg":
+            return self.scaled(first, sp.Integer(-1))
+        if kind == "T":
+            return self.transposed(first)
+        if kind == "^":
+            if not first.is_number:
+                raise MathError(f"a power of {self.a(first)} has no meaning; for a vector write x.T*x")
+            if rest[1] < 0:
+                self._divide_by(first, divisors)
+            bits = max((max(abs(n.p), n.q).bit_length() for n in first.number.atoms(sp.Rational)), default=0)
+            if bits * abs(rest[1]) > MAX_BITS:
+                raise MathError("the numbers in it become too large")
+            return self._number(first.number ** rest[1])
+        second = self.element(rest[1], divisors)
+        if kind == "+":
+            return self.added(first, second)
+        if kind == "-":
+            return self.added(first, self.scaled(second, sp.Integer(-1)))
+        if kind == "*":
+            return self.product(first, second)
+        if not second.is_number:
+            raise MathError(f"it divides by {self.a(second)}; only numbers can stand below a fraction")
+        self._divide_by(second, divisors)
+        return self.scaled(first, 1 / second.number)
+
+    def _divide_by(self, what: Element, divisors: list[Element] | None) -> None:
+        if numerator(what.number) == 0:
+            raise MathError("it divides by 0")
+        if divisors is not None:
+            divisors.append(what)
+
+    def _symbol(self, name: str, step: int | None) -> Element:
+        if name == "I" and step is None and any(shape[0] == "n" for shape in self._shapes()):
+            return Element(SQUARE, {(): sp.Integer(1)})
+        symbols = self.theorem.symbols
+        if name not in symbols:
+            near = difflib.get_close_matches(name, symbols, 1, 0.5)
+            base, _, rest = name.rpartition("_")
+            near = [base] if base in symbols and rest[:1] in ("t", "1", "0") else near
+            like = f"; did you mean {near[0]}{'[t]' if symbols[near[0]].timed else ''}?" if near else ""
+            raise MathError(f"unknown symbol {name}{like or '; known are ' + ', '.join(symbols)}")
+        if symbols[name].timed != (step is not None):
+            raise MathError(
+                f"{name} needs its step: {name}[t] or {name}[t+1]"
+                if step is None
+                else f"{name} has no step here: write {name}"
+            )
+        if step is not None and abs(step) > FAR:
+            raise MathError(f"{name}[t{step:+d}] is far away: only steps t-{FAR} to t+{FAR} are allowed here")
+        text = name if step is None else f"{name}[t{step:+d}]" if step else f"{name}[t]"
+        return self._atom(text, symbols[name].shape)
+
+    def _shapes(self) -> list[tuple[str, str]]:
+        return [symbol.shape for symbol in self.theorem.symbols.values()]
+
+    def _call(self, name: str, trees: list[Tree], divisors: list[Element] | None) -> Element:
+        wanted = {"d": 2, "min": 2, "norm": 1, "abs": 1, "tanh": 1, "sqrt": 1}
+        wanted |= dict.fromkeys(self.theorem.functions, 1)
+        if name not in wanted:
+            if name in self.theorem.symbols:
+                raise MathError(f"{name} is no function; a step is written {name}[t], a product {name}*(…)")
+            near = difflib.get_close_matches(name, wanted, 1)
+            raise MathError(f"unknown function {name}{f'; did you mean {near[0]}?' if near else ''}")
+        if len(trees) != wanted[name]:
+            example = "d(y, x), the local derivative of y by x" if name == "d" else f"{wanted[name]}"
+            raise MathError(f"{name} takes {example}; {len(trees)} came")
+        items = [self.element(tree, divisors) for tree in trees]
+        if name == "d":
+            return self.derivative_atom(*items, trees[1])
+        if name == "norm":
+            return self.norm(items[0])
+        if name in self.theorem.functions:
+            return self.function(name, items[0])
+        for item in items:
+            if not item.is_number:
+                raise MathError(f"{name} takes numbers; {self.a(item)} came")
+        return self._number(self.of_numbers(name, *(item.number for item in items)))
+
+    # Atoms ----------------------------------------------------------------------------------------------
+
+    def _atom(self, name: str, shape: tuple[str, str]) -> Element:
+        if shape == NUMBER:
+            return self._number(sp.Symbol(name))
+        return Element(shape, {(Letter(name, shape),): sp.Integer(1)})
+
+    def _number(self, value: sp.Expr) -> Element:
+        return Element(NUMBER, {(): value} if value != 0 else {})
+
+    def derivative_atom(self, of: Element, by: Element, tree: Tree) -> Element:
+        """Return the local derivative d(of, by): a letter of its own, whatever its two ends are."""
+        plain = [x.terms and next(iter(x.terms.items())) for x in (of, by)]
+        if type(tree) is int or tree[0] not in ("symbol", "at"):
+            raise MathError("d(y, x) is a derivative by a symbol x")
+        if any(not term or len(x.terms) > 1 for term, x in zip(plain, (of, by), strict=True)):
+            raise MathError("d(y, x) takes the symbol y, not a formula: use the formula with `differentiate`")
+        if of.is_number and not plain[0][1].is_Symbol:
+            raise MathError("d(y, x) takes the symbol y, not a formula: use the formula with `differentiate`")
+        return self._atom(f"d({show(of)}, {show(by)})", (of.shape[0], by.shape[0]))
+
+    def norm(self, what: Element) -> Element:
+        """Return ‖v‖ as an atom."""
+        if "1" not in what.shape or what.is_number:
+            hint = " (the size of a number is abs(a))" if what.is_number else ""
+            raise MathError(f"norm takes a vector; {self.a(what)} came{hint}")
+        return self._number(self._made("norm", what) if what.terms else sp.Integer(0))
+
+    def function(self, name: str, what: Element) -> Element:
+        """Return F(v), a vector about which nothing is known."""
+        if what.shape != ("n", "1"):
+            raise MathError(f"{name} takes a column of n numbers; {self.a(what)} came")
+        text = f"{name}({show(self.tidied(what))})"
+        self.inside.setdefault(text, (name, (self.tidied(what),)))
+        return self._atom(text, ("n", "1"))
+
+    def of_numbers(self, name: str, *values: sp.Expr) -> sp.Expr:
+        """Return tanh, |·|, min or √ of numbers; the last three as atoms."""
+        values = tuple(self.tidied_number(value) for value in values)
+        if name == "tanh":
+            if max(size(values[0])) > MAX_INSIDE:
+                raise MathError("what stands inside tanh is too large: take smaller steps")
+            return sp.tanh(values[0])
+        if name == "abs":
+            return self._size(values[0])
+        if name == "min":
+            values = tuple(sorted(values, key=sp.default_sort_key))
+            if all(value.is_Rational for value in values):
+                return min(values)
+        return self._made(name, *(self._number(value) for value in values))
+
+    def _size(self, value: sp.Expr) -> sp.Expr:
+        if value.is_Rational:
+            return abs(value)
+        if isinstance(value, sp.Mul):
+            return sp.Mul(*(self._size(part) for part in value.args))
+        if isinstance(value, sp.Pow):
+            return self._size(value.base) ** value.exp
+        value = -value if value.could_extract_minus_sign() else value
+        return self._made("abs", self._number(value))
+
+    def _made(self, name: str, *items: Element) -> sp.Symbol:
+        items = tuple(self.tidied(item) for item in items)
+        atom = sp.Symbol(f"{name}({', '.join(map(show, items))})")
+        self.inside.setdefault(atom, (name, items))
+        return atom
+
+    def tidied_number(self, value: sp.Expr) -> sp.Expr:
+        """Return one form for expressions that are equal, so that equal atoms get one name."""
+        size(value)
+        if value.has(sp.zoo, sp.nan, sp.oo):
+            raise MathError("it divides by 0")
+        return sp.cancel(value) if not (value.is_Symbol or value.is_Number) else value
+
+    def tidied(self, what: Element) -> Element:
+        """Return the element with tidied coefficients, without those that are 0."""
+        terms = {word: self.tidied_number(factor) for word, factor in what.terms.items()}
+        return Element(what.shape, {word: factor for word, factor in terms.items() if factor != 0})
+
+    # Sums and products ----------------------------------------------------------------------------------
+
+    def kind(self, what: Element) -> str:
+        """Say what an element is."""
+        rows, columns = what.shape
+        if what.is_number:
+            return "number"
+        if "1" in what.shape:
+            return f"column of {rows} numbers" if columns == "1" else f"row of {columns} numbers"
+        return "matrix" if what.shape == SQUARE else f"{rows}×{columns} matrix"
+
+    def a(self, what: Element) -> str:
+        """Say what an element is, with its article."""
+        kind = self.kind(what)
+        return f"{'an' if kind[0] in 'nm' and '×' in kind else 'a'} {kind}"
+
+    def common(self, a: Element, b: Element, verb: str) -> tuple[str, str]:
+        """Return the shape that both have, or raise MathError."""
+        if a.shape == b.shape or b.shape == ANY:
+            return a.shape
+        if a.shape == ANY:
+            return b.shape
+        for one, other in ((a.shape, b.shape), (b.shape, a.shape)):
+            if one == SQUARE and other[0] == other[1] and other != NUMBER:
+                return other
+        text = f"{verb} {self.a(a)} and {self.a(b)}"
+        if any(x.is_number and x.number.is_Rational for x in (a, b)):
+            text += ": I is a matrix, 1 a number"
+        raise MathError(text)
+
+    def added(self, a: Element, b: Element, verb: str = "it adds") -> Element:
+        """Return a + b."""
+        terms = dict(a.terms)
+        for word, factor in b.terms.items():
+            terms[word] = terms.get(word, sp.Integer(0)) + factor
+        shape = self.common(a, b, verb)
+        return Element(shape, {word: factor for word, factor in terms.items() if factor != 0})
+
+    def scaled(self, a: Element, factor: sp.Expr) -> Element:
+        """Return factor · a."""
+        return Element(a.shape, {word: factor * old for word, old in a.terms.items()})
+
+    def transposed(self, a: Element) -> Element:
+        """Return aᵀ."""
+        terms = {tuple(x.T for x in reversed(word)): factor for word, factor in a.terms.items()}
+        return Element(a.shape[::-1], terms)
+
+    def product(self, a: Element, b: Element) -> Element:
+        """Return a · b in this order."""
+        if ANY in (a.shape, b.shape):
+            return Element(ANY, {})
+        if a.shape == NUMBER:
+            return self.scaled(b, a.number)
+        if b.shape == NUMBER:
+            return self.scaled(a, b.number)
+        if SQUARE not in (a.shape, b.shape) and a.shape[1] != b.shape[0]:
+            raise MathError(f"the order does not fit: {self.a(a)} times {self.a(b)}")
+        shape = b.shape if a.shape == SQUARE else a.shape if b.shape == SQUARE else (a.shape[0], b.shape[1])
+        total = Element(shape, {})
+        for left, first in a.terms.items():
+            for right, second in b.terms.items():
+                word, closed = self._closed(left + right)
+                total = self.added(total, Element(shape, {word: first * second * closed}))
+        return total
+
+    def _closed(self, word: Word) -> tuple[Word, sp.Expr]:
+        """Take the numbers out of a word: whatever runs from a row to the next column."""
+        factor, start = sp.Integer(1), 0
+        while start < len(word):
+            if word[start].shape[0] == "1":
+                ends = [at for at in range(start + 1, len(word)) if word[at].shape[1] == "1"]
+                if ends:
+                    factor *= self.closed_atom(word[start : ends[0] + 1])
+                    word, start = word[:start] + word[ends[0] + 1 :], 0
+                    continue
+            start += 1
+        return word, factor
+
+    def closed_atom(self, word: Word) -> sp.Symbol:
+        """Return the number that a closed word is; it equals its own transpose."""
+        word = min(word, tuple(x.T for x in reversed(word)), key=lambda w: ([not x.turned for x in w], w))
+        atom = sp.Symbol("*".join(map(str, word)))
+        self.inside.setdefault(atom, ("word", (word,)))
+        return atom

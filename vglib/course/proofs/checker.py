@@ -1,0 +1,239 @@
+"""The checker's side: a theorem and plain trees in, a report out.
+
+`check` reads the learner's text and judges it; `judge` takes plain trees, from wherever they come. Each step
+has to follow symbolically *and* hold in random worlds (`vglib.course.proofs.worlds`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from typing import Any
+
+import numpy as np
+
+from vglib.course.proofs import worlds
+from vglib.course.proofs.algebra import Algebra, MathError, show
+from vglib.course.proofs.language import MAX_STEPS
+from vglib.course.proofs.report import Report, Verdict
+from vglib.course.proofs.rules import apply, same_fact
+from vglib.course.proofs.theorems import RULES, Theorem, find
+from vglib.course.proofs.trees import check_tree, write
+from vglib.course.proofs.work import Step, Work, Wrong
+
+__all__ = ["judge"]
+
+_SEED, _WORLDS = 20, 3
+_ALIASES = {
+    "assumption": "hypothesis", "given": "hypothesis", "substitution": "substitute",
+    "derivative": "differentiate",
+    "differentiation": "differentiate", "norm rule": "norm", "norm rules": "norm", "positive": "sign",
+    "transposition": "transpose", "transpose of a product": "transpose", "root": "square root",
+    "absolute": "absolute value", "abs": "absolute value", "linearity": "algebra", "associativity": "algebra",
+}  # fmt: skip
+
+
+def judge(theorem: str, steps: object) -> Report:
+    """Judge a proof that comes as plain lists.
+
+    Parameters
+    ----------
+    theorem
+        Its name.
+    steps
+        A list of ``[tree, rule, uses]``, as `vglib.course.proofs.language.read` gives it; it is trusted in
+        nothing.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    ValueError
+        There is no such theorem. Whatever `steps` holds is no reason to raise.
+    """
+    judge = _Judge(find(theorem))
+    if type(steps) is not list or not 0 < len(steps) <= MAX_STEPS:
+        return Report(theorem, (), f"the proof: a list of 1 to {MAX_STEPS} steps is wanted.")
+    verdicts = tuple(judge.verdict(number, item) for number, item in enumerate(steps, 1))
+    for verdict in verdicts:
+        if not verdict.right:
+            return Report(theorem, verdicts, f"step {verdict.number}, {verdict.text}: {verdict.why}")
+    return Report(theorem, verdicts, judge.unreached(len(verdicts)))
+
+
+class _Judge:
+    """Goes through one proof, step by step."""
+
+    def __init__(self, theorem: Theorem):
+        self.theorem = theorem
+        self.work = Work(theorem, Algebra(theorem))
+        self.rests: dict[int, frozenset[int]] = {}  # for each right step the hypotheses that it stands on
+        self.drawn: dict[frozenset[int], list[worlds.World]] = {}
+        self.wrong: set[int] = set()
+
+    def verdict(self, number: int, item: Any) -> Verdict:
+        """Judge one step, and keep it if it is right."""
+        text, rule = "?", "?"
+        try:
+            tree, rule, uses = self._parts(item, number)
+            text = write(tree)
+            rule = self._rule(rule)
+            step = self._step(tree, rule, number, uses)
+            self._judge(step)
+        except (Wrong, MathError) as error:
+            self.wrong.add(number)
+            why = str(error)
+            why = why if why.endswith((".", "?")) else f"{why}."
+            return Verdict(number, text, rule, self._own_fault(item), why)
+        self.work.right[number] = step
+        return Verdict(number, text, rule, True)
+
+    def _own_fault(self, item: Any) -> bool | None:
+        """Return False, or None if the step may be wrong because it builds on others that are."""
+        try:
+            hangs = len(self.wrong) > 1 and (item[2] is None or set(item[2]) & self.wrong)
+        except (TypeError, IndexError, KeyError):
+            hangs = False
+        return None if hangs else False
+
+    def _parts(self, item: Any, number: int) -> tuple[Any, str, tuple[int, ...] | None]:
+        if type(item) is not list or len(item) != 3 or type(item[1]) is not str or len(item[1]) > 60:
+            raise Wrong("a step has an equation, a rule, and the steps it uses.")
+        tree, rule, uses = item
+        try:
+            check_tree(tree)
+        except ValueError as error:
+            raise Wrong(str(error)) from None
+        if uses is None:
+            return tree, rule, None
+        if type(uses) is not list or len(uses) > MAX_STEPS or any(type(x) is not int for x in uses):
+            raise Wrong("the steps that it uses come as a list of their numbers.")
+        for used in uses:
+            if not 1 <= used < number:
+                raise Wrong(f"it uses step {used}, and only earlier steps can be used.")
+        return tree, rule, tuple(uses)
+
+    def _rule(self, rule: str) -> str:
+        rule = _ALIASES.get(rule, rule)
+        listed = ", ".join(self.theorem.rules)
+        if rule not in RULES:
+            near = difflib.get_close_matches(rule, self.theorem.rules, 1, 0.5)
+            raise Wrong(
+                f"unknown rule {rule!r}; {f'did you mean {near[0]}?' if near else f'there are {listed}.'}"
+            )
+        if rule not in self.theorem.rules:
+            raise Wrong(f"the rule {rule} is not among those of this theorem: {listed}.")
+        return rule
+
+    def _step(self, tree: Any, rule: str, number: int, uses: tuple[int, ...] | None) -> Step:
+        made = self.work.made(tree, rule, number)
+        return Step(number, tree, rule, made.left, made.right, uses, made.divisors)
+
+    # Judging --------------------------------------------------------------------------------------------
+
+    def _judge(self, step: Step) -> None:
+        bad = sorted(self.wrong & set(step.uses or ()))
+        if bad:
+            raise Wrong(f"it uses step {bad[0]}, which is wrong.")
+        if step.rule not in ("definition", "hypothesis"):
+            self._check_divisors(step)
+        try:
+            apply(self.work, step)
+        except Wrong as wrong:
+            rule = self._other_rule(step)
+            raise Wrong(rule or f"{wrong} {self._missing(step)}".rstrip()) from None
+        rests = self._rests(step)
+        self.rests[step.number] = rests
+        if not all(worlds.agrees(step.tree, world) for world in self._draws(rests)):
+            raise Wrong("for random numbers its two sides differ.")
+
+    def _draws(self, rests: frozenset[int]) -> list[worlds.World]:
+        """Return the random worlds in which these hypotheses hold, and no others."""
+        if rests not in self.drawn:
+            rng = np.random.default_rng((_SEED, *sorted(rests)))
+            self.drawn[rests] = [worlds.draw(self.theorem.name, rests, rng) for _ in range(_WORLDS)]
+        return self.drawn[rests]
+
+    def _rests(self, step: Step) -> frozenset[int]:
+        below = [self.rests[used.number] for used in self.work.used(step)]
+        own = [
+            place
+            for place, fact in enumerate(self.theorem.hypotheses)
+            if step.rule == "hypothesis" and same_fact(self.work, step, fact.tree)
+        ]
+        return frozenset(own).union(*below)
+
+    def _check_divisors(self, step: Step) -> None:
+        if not step.divisors:
+            return
+        right = list(self.work.right.values())
+        known = self.work.known(right)
+        for divisor in step.divisors:
+            if 0 not in known.sign(divisor.number):
+                continue
+            text = show(divisor)
+            more = self.work.known(right + self._unstated())
+            help_ = "" if 0 in more.sign(divisor.number) else f" See the hypotheses: {self._listed()}."
+            raise Wrong(f"it divides by {text}, and no earlier step says that {text} is not 0.{help_}")
+
+    def _listed(self) -> str:
+        return ", ".join(fact.text for fact in self.theorem.hypotheses)
+
+    def _unstated(self) -> list[Step]:
+        """Return the hypotheses and definitions that no step has stated yet, as steps."""
+        facts = [(fact, "hypothesis") for fact in self.theorem.hypotheses]
+        facts += [(fact, "definition") for fact in self.theorem.definitions]
+        steps = (self.work.made(fact.tree, kind) for fact, kind in facts)
+        return [
+            step
+            for step in steps
+            if not any(same_fact(self.work, one, step.tree) for one in self.work.right.values())
+        ]
+
+    def _other_rule(self, step: Step) -> str:
+        """Say under which other rule a step is right, if there is one."""
+        for rule in self.theorem.rules:
+            if rule != step.rule and self._passes(step, rule):
+                return f"the equation is right, but {step.rule} is not its rule; {rule} is."
+        return ""
+
+    def _missing(self, step: Step) -> str:
+        """Say which steps, hypotheses or definitions would make a step right, if few would."""
+        if step.rule in ("definition", "hypothesis", "chain rule", "differentiate"):
+            return ""
+        used = self.work.used(step)
+        unused = [one for one in self.work.right.values() if one not in used]
+        pool = unused + self._unstated()
+        for count in (1, 2):
+            for more in itertools.islice(itertools.combinations(pool, count), 30):
+                if self._passes(step, step.rule, used + list(more)):
+                    return " ".join(self._needs(one) for one in more)
+        return ""
+
+    def _passes(self, step: Step, rule: str, using: list[Step] | None = None) -> bool:
+        work = self.work
+        if using is not None:
+            work = Work(self.theorem, self.work.algebra, dict(enumerate(using)))
+        uses = step.uses if using is None else None
+        try:
+            apply(work, Step(step.number, step.tree, rule, step.left, step.right, uses, step.divisors))
+        except (Wrong, MathError):
+            return False
+        return True
+
+    def _needs(self, fact: Step) -> str:
+        if fact.number:
+            return f"It needs step {fact.number} ({fact.text}) as well: add its number."
+        return f"It needs the {fact.rule} {fact.text}: state it as a step before this one."
+
+    def unreached(self, last: int) -> str:
+        """Return what is missing at the end of a proof whose steps are all right."""
+        steps = self.work.right
+        for claim in self.theorem.claims:
+            if not any(same_fact(self.work, step, claim.tree) for step in steps.values()):
+                return f"all steps are right, but none of them is the claim {claim.text}."
+        if not any(same_fact(self.work, steps[last], claim.tree) for claim in self.theorem.claims):
+            return f"all steps are right, but the last one is not the claim {self.theorem.claims[-1].text}."
+        return ""

@@ -1,0 +1,287 @@
+"""The learner's side: text in, plain trees out. Nothing is evaluated, and SymPy is not needed.
+
+One step is ``("left = right", "rule")`` or ``("left = right", "rule", 1, 2)``: an equation, the name of its
+rule and, if one likes, the numbers of the earlier steps that it uses.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any
+
+from vglib.course.proofs.trees import MAX_DEPTH, RELATIONS, Tree, check_tree
+
+__all__ = ["ProofError", "parse", "read"]
+
+MAX_TEXT, MAX_STEPS = 400, 40
+_SAME = {
+    "·": "*", "×": "*", "∘": "*", "⊙": "*", "@": "*", "**": "^", "−": "-", "–": "-", "≠": "!=", "≥": ">=",
+    "⩾": ">=", "≤": "<=", "²": "^2", "³": "^3", "ᵀ": ".T", "⊤": ".T", "′": "'", "’": "'", "∥": "‖", "||": "‖",
+}  # fmt: skip
+_GREEK = {"η": "eta", "α": "alpha", "β": "beta", "δ": "delta", "θ": "theta", "λ": "lambda_"}
+_SUBSCRIPT = str.maketrans("ₜ₊₋₀₁₂₃₄₅₆₇₈₉", "t+-0123456789")
+# Latin and Greek letters, some with a bar; not the small t of ᵀ and ₜ, which are letters to Python too.
+_LETTER = "A-Za-zĀāĒēĪīŌōŪūȲȳḠḡΑ-Ωα-ω"
+_TOKEN = re.compile(
+    rf"(?P<space>\s+)|(?P<number>\d+(?:\.\d+)?)|(?P<name>[{_LETTER}]\u0304?(?:[{_LETTER}0-9_]\u0304?)*)"
+    r"|(?P<index>[ₜ₊₋₀-₉]+)|(?P<transpose>\.T\b|\^\{?T\}?(?!\w)|ᵀ|⊤)"
+    r"|(?P<sign>\*\*|==|!=|>=|<=|\|\||.)"
+)
+_INDEX = re.compile(r"\s*t\s*(?:(?P<sign>[+−-])\s*(?P<by>\d))?\s*\Z")
+# Left and right binding powers of what stands between two operands.
+_BETWEEN = {"+": 1, "-": 1, "*": 3, "/": 3}
+
+
+class ProofError(ValueError):
+    """A step that cannot be read: which one, where, and why.
+
+    Parameters
+    ----------
+    detail : str
+        What was expected and what came.
+    step : int or None
+        Number of the step, from 1.
+    text : str
+        What was to be read.
+    column : int or None
+        Place in `text`, from 1.
+    """
+
+    def __init__(self, detail: str, step: int | None = None, text: str = "", column: int | None = None):
+        self.detail, self.step, self.text, self.column = detail, step, text, column
+        where = f"step {step}" if step else "the proof"
+        if column:
+            # A combining bar takes no room of its own under which the caret could slip.
+            room = sum(not unicodedata.combining(sign) for sign in text[: column - 1])
+            where += f", column {column}"
+            detail = f"{detail}\n    {text}\n    {' ' * room}^"
+        super().__init__(f"{where}: {detail}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.detail, self.step, self.text, self.column)
+
+
+def read(steps: object) -> list[list[Any]]:
+    """Return a proof as plain lists: for each step its tree, its rule and the steps it uses, or None for all.
+
+    Parameters
+    ----------
+    steps
+        A list (or tuple) of steps as a learner writes them.
+
+    Raises
+    ------
+    ProofError
+        Which step cannot be read, where and why.
+    """
+    if steps is None:
+        raise ProofError("None came: does the function end with `return [...]`?")
+    if not isinstance(steps, list | tuple):
+        raise ProofError(f"a list of steps is wanted; {type(steps).__name__} came.")
+    if not steps:
+        raise ProofError("it is empty. Begin with a definition and end with the claim.")
+    if isinstance(steps, tuple) and all(isinstance(item, str) for item in steps[:2]):
+        raise ProofError("that is one step alone; put the steps into a list: [(…), (…)].")
+    if len(steps) > MAX_STEPS:
+        raise ProofError(f"it has {len(steps)} steps; {MAX_STEPS} are enough.")
+    return [_step(item, number) for number, item in enumerate(steps, 1)]
+
+
+def _step(item: object, number: int) -> list[Any]:
+    form = '("left = right", "rule") or ("left = right", "rule", 1, 2)'
+    if not isinstance(item, tuple | list):
+        came = repr(item) if len(repr(item)) < 60 else type(item).__name__
+        raise ProofError(f"a step is a tuple {form}; {came} came. Is a comma or a bracket missing?", number)
+    if len(item) < 2 or not isinstance(item[0], str) or not isinstance(item[1], str):
+        raise ProofError(f"a step has an equation and the name of its rule, both as text: {form}.", number)
+    uses = item[2:]
+    if len(uses) == 1 and isinstance(uses[0], list | tuple):
+        uses = uses[0]
+    for used in uses:
+        if isinstance(used, bool) or not isinstance(used, int):
+            raise ProofError(f"after the rule come numbers of earlier steps; {used!r:.40} is none.", number)
+        if not 1 <= used < number:
+            which = "itself" if used == number else f"step {used}"
+            earlier = f"only 1 to {number - 1} come before it" if number > 1 else "nothing comes before it"
+            raise ProofError(f"it uses {which}; {earlier}.", number)
+    return [parse(item[0], number), " ".join(item[1].lower().split())[:60], list(map(int, uses)) or None]
+
+
+def parse(text: str, step: int | None = None) -> Tree:
+    """Return the tree of one equation, or of one of ``!=``, ``>``, ``>=``.
+
+    Parameters
+    ----------
+    text
+        Such as ``"c[t+1] = f[t+1]*c[t] + i[t+1]*g[t+1]"``.
+    step
+        Its number, for messages.
+
+    Raises
+    ------
+    ProofError
+        With the column at which reading failed.
+    """
+    tree = _Reader(str(text), step).relation()
+    try:
+        check_tree(tree)
+    except ValueError as error:
+        raise ProofError(f"{error}.", step) from None
+    return tree
+
+
+class _Reader:
+    """Pratt's way of reading: each operator knows how tightly it binds."""
+
+    def __init__(self, text: str, step: int | None):
+        self.text, self.step, self.depth, self.at = text, step, 0, 0
+        if len(text) > MAX_TEXT:
+            raise ProofError(f"the equation has {len(text)} characters; at most {MAX_TEXT}.", step)
+        self.tokens: list[tuple[str, str, int]] = []
+        for match in _TOKEN.finditer(text.replace("\n", " ")):
+            kind, word, column = match.lastgroup or "", match.group(), match.start() + 1
+            if kind == "name":
+                word = _plain(word)
+            elif kind in ("sign", "transpose"):
+                word = ".T" if kind == "transpose" else _SAME.get(word, word)
+            if word[:1] == "^" and len(word) > 1 and kind == "sign":  # ² and ³
+                self.tokens += [("sign", "^", column), ("number", word[1:], column)]
+            elif kind != "space":
+                self.tokens.append((kind, word, column))
+        self.tokens.append(("end", "the end", len(text) + 1))
+
+    def fail(self, detail: str, column: int | None = None) -> ProofError:
+        return ProofError(detail, self.step, self.text, column or self.tokens[self.at][2])
+
+    def peek(self) -> str:
+        kind, word, _ = self.tokens[self.at]
+        return "end" if kind == "end" else word
+
+    def take(self) -> tuple[str, str, int]:
+        token = self.tokens[self.at]
+        self.at += token[0] != "end"
+        return token
+
+    def expect(self, word: str, opened: int) -> None:
+        if self.peek() != word:
+            kind, came, _ = self.tokens[self.at]
+            if kind in ("name", "number") or came == "(":
+                raise self.fail(self.stray())
+            came = came if kind == "end" else f"`{came}`"
+            raise self.fail(f"`{word}` is missing here, for what opens in column {opened}; {came} came.")
+        self.take()
+
+    def relation(self) -> Tree:
+        left = self.sum(0)
+        sign = self.peek()
+        if sign == "end":
+            raise self.fail("a step is an equation: left = right.")
+        if sign == "==":
+            raise self.fail("write a single `=`: the step states an equation, it compares nothing.")
+        if sign in ("<", "<="):
+            raise self.fail(f"turn it round and use `{'>' if sign == '<' else '>='}`.")
+        if sign not in RELATIONS:
+            raise self.fail(self.stray())
+        self.take()
+        right = self.sum(0)
+        if self.peek() in (*RELATIONS, "==", "<", "<="):
+            raise self.fail("one equation a step: write the second one as a step of its own.")
+        if self.peek() != "end":
+            raise self.fail(self.stray())
+        return [sign, left, right]
+
+    def stray(self) -> str:
+        kind, word, _ = self.tokens[self.at]
+        if word in (")", "]"):
+            return f"`{word}` closes nothing."
+        if kind in ("name", "number") or word in ("(", "‖", "|"):
+            return "a sign is missing before this; a product needs its `*`."
+        return f"`{word}` has no meaning here."
+
+    def sum(self, bound: int) -> Tree:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise self.fail("the brackets are too deep: split the equation.")
+        left = self.operand()
+        while self.peek() in _BETWEEN and _BETWEEN[self.peek()] > bound:
+            sign = self.take()[1]
+            left = [sign, left, self.sum(_BETWEEN[sign])]
+        self.depth -= 1
+        return left
+
+    def operand(self) -> Tree:
+        kind, word, column = self.take()
+        if word == "-" and kind == "sign":
+            inner = self.sum(2)
+            return -inner if type(inner) is int else ["neg", inner]
+        if word == "+" and kind == "sign":
+            return self.sum(2)
+        if kind == "number":
+            whole, _, part = word.partition(".")
+            found: Tree = int(whole + part) if not part else ["/", int(whole + part), 10 ** len(part)]
+        elif kind == "name":
+            found = self.named(word, column)
+        elif word in ("(", "[", "‖", "|"):
+            found = self.sum(0)
+            self.expect({"(": ")", "[": "]"}.get(word, word), column)
+            found = (
+                ["call", "norm", found] if word == "‖" else ["call", "abs", found] if word == "|" else found
+            )
+        else:
+            came = word if kind == "end" else f"`{word}`"
+            raise self.fail(f"a symbol, a number or a bracket is wanted here; {came} came.", column)
+        return self.powers(found)
+
+    def named(self, word: str, column: int) -> Tree:
+        kind, sign, opened = self.tokens[self.at]
+        if sign == "'" and kind == "sign":
+            self.take()
+            word, (kind, sign, opened) = f"{word}_new", self.tokens[self.at]
+        if kind == "index":
+            self.take()
+            return self.index(word, sign.translate(_SUBSCRIPT), opened)
+        if sign == "[" and kind == "sign":
+            self.take()
+            start = self.tokens[self.at][2]
+            while self.peek() not in ("]", "end", "=", "[", "("):
+                self.take()
+            if self.peek() in ("=", "[", "(", "end"):
+                self.expect("]", opened)
+            inside = self.text[start - 1 : self.tokens[self.at][2] - 1]
+            self.take()
+            return self.index(word, inside, start)
+        if sign == "(" and kind == "sign":
+            self.take()
+            items = [self.sum(0)]
+            while self.peek() == ",":
+                self.take()
+                items.append(self.sum(0))
+            self.expect(")", opened)
+            return ["call", word, *items]
+        return ["symbol", word]
+
+    def index(self, word: str, inside: str, column: int) -> Tree:
+        match = _INDEX.match(inside)
+        if not match:
+            raise self.fail(f"a step in time is t, t+1 or t-1; {inside.strip()!r} came.", column)
+        by = int(match["by"] or 0)
+        return ["at", word, -by if match["sign"] in ("-", "−") else by]
+
+    def powers(self, found: Tree) -> Tree:
+        while self.peek() in ("^", ".T"):
+            if self.take()[1] == ".T":
+                found = ["T", found]
+                continue
+            minus = self.peek() == "-" and bool(self.take())
+            kind, word, column = self.take()
+            if kind != "number" or "." in word:
+                raise self.fail("an exponent is a whole number.", column)
+            found = ["^", found, -int(word) if minus else int(word)]
+        return found
+
+
+def _plain(word: str) -> str:
+    """Return a name in ASCII: c̄ becomes c_bar and η becomes eta."""
+    letters = unicodedata.normalize("NFD", word).replace("\u0304", "_bar")
+    return "".join(_GREEK.get(letter, letter) for letter in letters)

@@ -1,0 +1,186 @@
+"""What is to be proved, as data: symbols, definitions, who reads whom, hypotheses, claims, rules.
+
+A theorem is added here and needs no new code as long as its rules are in `vglib.course.proofs.rules`; its
+numbers are drawn in `vglib.course.proofs.worlds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from vglib.course.proofs.language import parse
+from vglib.course.proofs.trees import Tree
+
+__all__ = ["RULES", "THEOREMS", "Fact", "Symbol", "Theorem", "find"]
+
+# A closed list. What each of them lets through is in `vglib.course.proofs.rules`.
+RULES = {
+    "definition": "one of the definitions above, as it stands or rearranged",
+    "hypothesis": "one of the hypotheses above; those that you do not need, leave out",
+    "chain rule": "total derivative by a quantity = sum over *all* its readers of (total derivative by the "
+    "reader) · (local derivative of the reader)",
+    "differentiate": "a local derivative, from a definition: the other things that it reads are held fixed. "
+    "A hypothesis may be differentiated if it holds for all values",
+    "substitute": "equals for equals, taken from earlier steps",
+    "algebra": "true for all values, or an earlier step rearranged; nothing may be divided by what may be 0",
+    "transpose": "(AB)ᵀ = BᵀAᵀ, (A + B)ᵀ = Aᵀ + Bᵀ, (Aᵀ)ᵀ = A, Iᵀ = I",
+    "norm": "‖v‖² = vᵀv (or ‖v‖ = `sqrt(v.T*v)`), ‖av‖ = |a|‖v‖ for a number a",
+    "sign": "`> 0`, `>= 0` or `!= 0` from signs in earlier steps: products, quotients, sums and `min` of "
+    "positive numbers are positive, and ‖v‖ > 0 if v ≠ 0",
+    "absolute value": "|a| = a if an earlier step says that a ≥ 0 or a > 0",
+    "square root": "p = q, if p² = q² is known and neither is negative",
+}
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A letter: its shape (rows, columns) and meaning; `timed` is written c[t], `spare` not shown."""
+
+    meaning: str
+    shape: tuple[str, str] = ("1", "1")
+    timed: bool = False
+    spare: bool = False
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A definition, a hypothesis or a claim. `everywhere`: at each t, or for all values of its letters."""
+
+    text: str
+    note: str = ""
+    everywhere: bool = False
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The fact as a plain tree."""
+        return parse(self.text)
+
+
+@dataclass(frozen=True)
+class Theorem:
+    """A statement with all that its proofs may use.
+
+    Parameters
+    ----------
+    name, title, says
+        `says` introduces it in Markdown.
+    symbols, functions
+        By name; a function takes a vector to a vector of the same length.
+    definitions, hypotheses, claims
+        All claims have to stand in a proof, one of them at its end.
+    readers
+        For a quantity, those that read it: names with their distance in steps.
+    elsewhere
+        What to say of paths that somebody takes for one of `readers`.
+    rules
+        Names from `RULES`.
+    """
+
+    name: str
+    title: str
+    says: str
+    symbols: Mapping[str, Symbol]
+    definitions: tuple[Fact, ...]
+    hypotheses: tuple[Fact, ...]
+    claims: tuple[Fact, ...]
+    rules: tuple[str, ...]
+    functions: tuple[str, ...] = ()
+    readers: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    elsewhere: str = ""
+
+
+_C = ("n", "1")
+_R = ("1", "n")
+
+_LSTM = Theorem(
+    "lstm_passthrough",
+    "An LSTM's cell passes a gradient through",
+    "One unit of an LSTM, since the cell's equations act unit by unit. The gates f, i, g, o at step t+1 read "
+    "h[t] and the input, and no cell state (no peepholes). The loss reads the h's. So c[t] has two readers, "
+    "c[t+1] and h[t]; and all that reads h[t], the gates at t+1 and the loss, is counted in h_bar[t].",
+    {
+        "c": Symbol("the cell's state", timed=True),
+        "h": Symbol("its output", timed=True),
+        "f": Symbol("forget gate", timed=True),
+        "i": Symbol("input gate", timed=True),
+        "g": Symbol("candidate", timed=True),
+        "o": Symbol("output gate", timed=True),
+        "c_bar": Symbol("total derivative of the loss by c[t]; c̄[t] will do", timed=True),
+        "h_bar": Symbol("total derivative of the loss by h[t]", timed=True),
+        # For those who write down a path through the gates.
+        **{f"{gate}_bar": Symbol("total derivative by a gate", timed=True, spare=True) for gate in "figo"},
+    },
+    (
+        Fact("c[t+1] = f[t+1]*c[t] + i[t+1]*g[t+1]", "at every step", True),
+        Fact("h[t] = o[t]*tanh(c[t])", "at every step", True),
+    ),
+    (Fact("f[t+1] = 1"), Fact("o[t] = 0"), Fact("i[t+1] = 0")),
+    (Fact("c_bar[t] = c_bar[t+1]"),),
+    ("definition", "hypothesis", "chain rule", "differentiate", "substitute", "algebra"),
+    readers={"c": (("c", 1), ("h", 0))},
+    elsewhere="The gates at t+1 read h[t], not c[t]: their path goes through h[t] and is in h_bar[t].",
+)
+
+_ORTHOGONAL = Theorem(
+    "orthogonal_norm",
+    "A matrix with orthonormal columns keeps lengths",
+    "Q has m rows and n columns and need not be square, so QᵀQ is n×n and QQᵀ is m×m. Order counts.",
+    {"Q": Symbol("a matrix, m×n", ("m", "n")), "x": Symbol("a column of n numbers", _C)},
+    (),
+    (Fact("Q.T*Q = I"),),
+    (Fact("norm(Q*x) = norm(x)"),),
+    ("hypothesis", "norm", "transpose", "substitute", "algebra", "sign", "square root"),
+)
+
+_CLIPPING = Theorem(
+    "clipping_direction",
+    "Clipping by norm keeps the direction",
+    "A gradient g is multiplied by one number a. Whoever divides has to know that it is not by 0.",
+    {
+        "g": Symbol("a gradient, n numbers", _C),
+        "g_new": Symbol("the clipped gradient; g' will do", _C),
+        "a": Symbol("the factor"),
+        "eta": Symbol("the threshold; η will do"),
+    },
+    (Fact("a = min(1, eta/norm(g))"), Fact("g_new = a*g")),
+    (Fact("g != 0"), Fact("eta > 0")),
+    (Fact("g_new/norm(g_new) = g/norm(g)"),),
+    ("definition", "hypothesis", "norm", "sign", "absolute value", "substitute", "algebra", "square root"),
+)
+
+_RESIDUAL = Theorem(
+    "residual_identity",
+    "A residual block that does nothing is the identity, both ways",
+    "x and y are columns of n numbers, total derivatives of the loss are rows, and d(y, x) is the n×n matrix "
+    "∂y/∂x. Nothing but y reads x.",
+    {
+        "x": Symbol("what comes in", _C),
+        "y": Symbol("what goes out", _C),
+        "x_bar": Symbol("total derivative of the loss by x, a row; x̄ will do", _R),
+        "y_bar": Symbol("total derivative of the loss by y, a row", _R),
+    },
+    (Fact("y = x + F(x)", "for all x", True),),
+    (Fact("F(x) = 0", "for all x", True),),
+    (Fact("y = x"), Fact("x_bar = y_bar")),
+    ("definition", "hypothesis", "chain rule", "differentiate", "substitute", "algebra"),
+    functions=("F",),
+    readers={"x": (("y", 0),)},
+    elsewhere="Only y reads x; the path through F is inside d(y, x).",
+)
+
+THEOREMS = {theorem.name: theorem for theorem in (_LSTM, _ORTHOGONAL, _CLIPPING, _RESIDUAL)}
+
+
+def find(name: str) -> Theorem:
+    """Return the theorem of that name.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    if not isinstance(name, str) or name not in THEOREMS:
+        raise ValueError(f"theorem must be one of {', '.join(map(repr, THEOREMS))}; got {name!r:.60}")
+    return THEOREMS[name]

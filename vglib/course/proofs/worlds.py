@@ -1,0 +1,221 @@
+r"""Random numbers in which a theorem's definitions hold and, of its hypotheses, those that are stated.
+
+A second opinion on every step, which shares nothing with the symbolic one. The total derivatives come from a
+forward pass alone: a quantity q is moved by :math:`\mathrm i\varepsilon`, whatever reads it follows, and
+:math:`\partial L/\partial q = \operatorname{Im} L/\varepsilon`. So no rule of differentiation is used to
+check one.
+"""
+
+from __future__ import annotations
+
+import cmath
+from collections.abc import Callable, Set
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vglib.course.proofs.trees import Tree, write
+
+__all__ = ["World", "agrees", "draw", "value"]
+
+_EPS = 1e-30
+_TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True)
+class World:
+    """Values by the text of a symbol or of a local derivative; functions by name."""
+
+    values: dict[str, Any]
+    functions: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Eye:
+    """A multiple of I, of whatever size its neighbours want."""
+
+    factor: float
+
+    def like(self, other: np.ndarray) -> np.ndarray:
+        return self.factor * np.eye(len(other))
+
+
+def draw(theorem: str, stated: Set[int], rng: np.random.Generator) -> World:
+    """Return one world.
+
+    Parameters
+    ----------
+    theorem
+        Its name.
+    stated
+        Places, from 0, of the hypotheses that have to hold. The others are left open.
+    rng
+        Source of the numbers.
+    """
+    return _WORLDS[theorem](stated, rng)
+
+
+def _lstm(stated: Set[int], rng: np.random.Generator) -> World:
+    steps = range(-4, 5)
+    weights = {name: rng.normal(size=2) for name in "figo"}
+    biases = {(name, s): rng.normal() for name in "figo" for s in steps}
+    reads, squares = rng.normal(size=(2, len(steps)))
+    fixed = {("f", 1): 1.0, ("o", 0): 0.0, ("i", 1): 0.0}
+    fixed = {key: gate for place, (key, gate) in enumerate(fixed.items()) if place in stated}
+
+    def run(moved: tuple[str, int] | None) -> tuple[dict[tuple[str, int], Any], Any]:
+        """One pass forward; the quantity `moved`, and none before it, is iε away from where it would be."""
+        c: Any = 0.3
+        h: Any = 0.2
+        seen: dict[tuple[str, int], Any] = {}
+        loss: Any = 0.0
+        for at, s in enumerate(steps):
+
+            def put(name: str, number: Any, s: int = s) -> Any:
+                seen[name, s] = number + _EPS * 1j * ((name, s) == moved)
+                return seen[name, s]
+
+            gates = {}
+            for name in "figo":
+                drive = weights[name][0] * h + biases[name, s]
+                free = cmath.tanh(drive) if name == "g" else 1 / (1 + cmath.exp(-drive))
+                gates[name] = put(name, fixed.get((name, s), free))
+            c = put("c", gates["f"] * c + gates["i"] * gates["g"])
+            h = put("h", gates["o"] * cmath.tanh(c))
+            loss = loss + reads[at] * h + squares[at] * h**2
+        return seen, loss
+
+    seen, _ = run(None)
+    values: dict[str, Any] = {}
+    for name, s in seen:
+        place = f"[t{s:+d}]" if s else "[t]"
+        values[name + place] = float(seen[name, s].real)
+        if abs(s) <= 2:
+            values[f"{name}_bar{place}"] = float(np.imag(run((name, s))[1]) / _EPS)
+    for s in range(-2, 3):
+        now, before = (f"[t{k:+d}]" if k else "[t]" for k in (s, s - 1))
+        f, c, i, g, o = (values[name] for name in (f"f{now}", f"c{before}", f"i{now}", f"g{now}", f"o{now}"))
+        local = {"f": c, "i": g, "g": i}
+        values |= {f"d(c{now}, {name}{now})": slope for name, slope in local.items()}
+        values[f"d(c{now}, c{before})"] = f
+        values[f"d(h{now}, o{now})"] = float(np.tanh(values[f"c{now}"]))
+        values[f"d(h{now}, c{now})"] = float(np.imag(o * np.tanh(values[f"c{now}"] + _EPS * 1j)) / _EPS)
+    return World(values)
+
+
+def _orthogonal(stated: Set[int], rng: np.random.Generator) -> World:
+    n = int(rng.integers(2, 5))
+    Q = rng.normal(size=(n + int(rng.integers(0, 3)), n))
+    return World({"Q": np.linalg.qr(Q)[0] if 0 in stated else Q, "x": rng.normal(size=(n, 1))})
+
+
+def _clipping(stated: Set[int], rng: np.random.Generator) -> World:
+    g = rng.normal(size=(int(rng.integers(2, 6)), 1))
+    eta = float(rng.lognormal()) * (1 if 1 in stated else rng.choice([-1, 1]))
+    a = min(1.0, eta / float(np.linalg.norm(g)))
+    return World({"g": g, "eta": eta, "a": a, "g_new": a * g})
+
+
+def _residual(stated: Set[int], rng: np.random.Generator) -> World:
+    n = int(rng.integers(2, 5))
+    inner, x = rng.normal(size=(n, n)), rng.normal(size=(n, 1))
+    reads, squares = rng.normal(size=(2, n, 1))
+
+    def F(v: Any) -> Any:  # noqa: N802 - its name in mathematics
+        return np.zeros_like(v) if 0 in stated else np.tanh(inner @ v)
+
+    def slopes(of: Callable[[Any], Any], at: Any) -> Any:
+        return np.concatenate([np.imag(of(at + _EPS * 1j * move[:, None])) / _EPS for move in np.eye(n)], 1)
+
+    def loss(y: Any) -> Any:
+        return reads.T @ y + squares.T @ y**2
+
+    y = x + F(x)
+    values = {"x": x, "y": y, "y_bar": slopes(loss, y), "x_bar": slopes(lambda v: loss(v + F(v)), x)}
+    values |= {"d(y, x)": slopes(lambda v: v + F(v), x), "d(F(x), x)": slopes(F, x), "d(x, x)": np.eye(n)}
+    return World(values, {"F": F})
+
+
+_WORLDS = {
+    "lstm_passthrough": _lstm,
+    "orthogonal_norm": _orthogonal,
+    "clipping_direction": _clipping,
+    "residual_identity": _residual,
+}
+
+
+def value(tree: Tree, world: World) -> Any:
+    """Return what a checked tree comes to; KeyError for something that this world says nothing about."""
+    if type(tree) is int:
+        return float(tree)
+    kind, *rest = tree
+    if kind in ("symbol", "at"):
+        text = write(tree)
+        return _Eye(1.0) if text == "I" and text not in world.values else world.values[text]
+    if kind == "call" and rest[0] == "d":
+        return world.values[write(tree)]
+    items = [value(item, world) for item in rest if type(item) is not str]
+    if kind == "call":
+        return _function(rest[0], items, world)
+    if kind == "neg":
+        return _times(-1.0, items[0])
+    if kind == "T":
+        return items[0].T if isinstance(items[0], np.ndarray) else items[0]
+    if kind == "^":
+        return items[0] ** rest[1]
+    if kind in ("+", "-"):
+        return _plus(items[0], _times(1.0 if kind == "+" else -1.0, items[1]))
+    return _times(*items) if kind == "*" else _times(items[0], 1 / items[1])
+
+
+def _function(name: str, items: list[Any], world: World) -> Any:
+    if name in world.functions:
+        return world.functions[name](items[0])
+    plain: dict[str, Callable[..., Any]] = {
+        "norm": np.linalg.norm,
+        "abs": abs,
+        "tanh": np.tanh,
+        "sqrt": np.sqrt,
+    }
+    return float((plain | {"min": min})[name](*items))
+
+
+def _times(a: Any, b: Any) -> Any:
+    if isinstance(a, _Eye) or isinstance(b, _Eye):
+        other, eye = (b, a) if isinstance(a, _Eye) else (a, b)
+        if isinstance(other, np.ndarray):
+            return eye.factor * other
+        return _Eye(eye.factor * (other.factor if isinstance(other, _Eye) else other))
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        result = a @ b
+        return float(result[0, 0]) if result.shape == (1, 1) else result
+    return a * b
+
+
+def _plus(a: Any, b: Any) -> Any:
+    if isinstance(a, _Eye) and isinstance(b, _Eye):
+        return _Eye(a.factor + b.factor)
+    if isinstance(a, _Eye):
+        return a.like(b) + b if isinstance(b, np.ndarray) else _Eye(a.factor + b)
+    return _plus(b, a) if isinstance(b, _Eye) else a + b
+
+
+def agrees(relation: Tree, world: World) -> bool:
+    """Whether a step is true in a world, up to rounding; True where the world has nothing to say."""
+    sign, *sides = relation
+    try:
+        with np.errstate(all="raise"):
+            left, right = (value(side, world) for side in sides)
+            gap = _plus(left, _times(-1.0, right))
+            ends = [np.max(np.abs(x.factor if isinstance(x, _Eye) else x)) for x in (gap, left, right)]
+    except KeyError:
+        return True
+    except (FloatingPointError, ZeroDivisionError, OverflowError):
+        return True  # a division by 0 is caught elsewhere, and for all values
+    near = ends[0] <= _TOLERANCE * max(1.0, *ends[1:])
+    if sign == "=":
+        return bool(near)
+    if sign == "!=":
+        return not near
+    return bool((gap.factor if isinstance(gap, _Eye) else gap) > (-_TOLERANCE if sign == ">=" else 0))
