@@ -6,6 +6,9 @@ r"""Backpropagation through time, written out.
 
 ∂⁺ is the *immediate* derivative of Pascanu et al. (2013): everything else in the formula held fixed.
 
+`unroll` and `backprop` also go through depth, where each step is a layer with weights of its own: see
+`vglib.resnets`.
+
 Index legend: T steps, B sequences, D inputs, H units, S state size, G gates; t step, k the step whose share
 is looked at; δ_t = ∂L/∂(pre-activation of step t), (B, G·H); J_t = ∂s_{t+1}/∂s_t.
 

@@ -2,6 +2,8 @@ r"""Products of Jacobians: why repeating a step makes gradients vanish or explod
 
     ∂s_T/∂s_t = J_{T−1} ⋯ J_t,   J_t = ∂s_{t+1}/∂s_t   (rows for the output)
 
+The steps are moments, or the layers of a deep net (`vglib.resnets`): nothing here asks which.
+
 A product of many matrices leaves the range of any float. `log_norms` therefore carries *one* running product,
 rescaled at every step by a power of two, which is exact, and counts the exponents.
 
@@ -68,6 +70,8 @@ def steps(trace: Trace) -> Array:
     ------
     TypeError
         `trace` is not a trace.
+    ValueError
+        It is of a deep net whose batch norm couples the samples; the message says what to do.
     """
     _check(trace)
     return trace.cell.jacobians(trace.saved)
@@ -78,8 +82,8 @@ def stream(trace: Trace, reverse: bool = False) -> Iterator[Array]:
 
     Raises
     ------
-    TypeError
-        `trace` is not a trace.
+    TypeError, ValueError
+        As `steps`.
     """
     _check(trace)
     order = range(trace.steps)
@@ -119,7 +123,7 @@ def log_norms(
     Raises
     ------
     ValueError, TypeError
-        An unknown norm or block, or no trace.
+        An unknown norm or block; a trace as for `steps`.
     NonFiniteError
         Naming the step.
 
@@ -199,7 +203,7 @@ def log_singular_values(
     Raises
     ------
     ValueError, TypeError
-        No trace, or indices outside it.
+        A trace as for `steps`, or indices outside it.
     """
     _check(trace)
     stop = trace.steps if stop is None else whole_number("stop", stop, 0)

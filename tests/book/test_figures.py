@@ -61,8 +61,9 @@ def figures(visit, calls, page_name):
     return [Figure(page, element, call) for element, call in zip(elements, known, strict=True)]
 
 
-def test_chapter_has_something_to_move(figures, page_name):
-    assert figures or page_name == "chapters/index" or page_name.startswith("chapters/appendix/")
+def test_chapter_has_something_to_move(figures, visit, page_name):
+    gates = visit(page_name).page.locator(".vg-gates").count()
+    assert figures or gates or page_name == "chapters/index" or page_name.startswith("chapters/appendix/")
 
 
 def test_first_frames_are_those_of_the_code(figures):
@@ -105,3 +106,28 @@ def test_sliders_move_by_mouse(figures):
             mouse.up()
             assert figure.positions()[name] == last
             figure.check()
+
+
+def test_gates_show_what_the_library_computes(visit, page_name):
+    """What else moves them is tested on a page of their own; here, that their script and style are there."""
+    from vglib.show.held import held, sentence
+
+    page = visit(page_name).page
+    for figure in page.locator(".vg-gates").all():
+        says = figure.locator(".vg-says")
+
+        def expected(figure=figure):
+            at = json.loads(figure.get_attribute("data-values"))
+            return sentence(at, held(**at))
+
+        assert says.inner_text() == expected()
+        for name in "ifo":
+            slider = figure.locator(f"input[name={name}]")
+            assert slider.bounding_box()["height"] >= 44
+            for key, value in (("End", 1), ("Home", 0), ("ArrowRight", 0.01)):
+                slider.press(key)
+                assert json.loads(figure.get_attribute("data-values"))[name] == value
+                assert says.inner_text() == expected()
+        figure.get_by_role("button", name="add").click()
+        assert figure.locator("button[aria-pressed=true]").all_inner_texts() == ["add\nf = 1, i = 1"]
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -38,6 +38,8 @@ explore(powers, w=[0.5, 0.9], alt="Powers of w.")
 ```
 """
 
+GATES = CHAPTER.partition("from vglib")[0] + "from vglib.show import gates\n\ngates(i=0, f=0.95, o=1)\n```\n"
+
 
 def test_sliders_are_alive_in_lab():
     assert "VGLIB_STATIC" not in lab_environment({"VGLIB_STATIC": "1"})
@@ -50,11 +52,12 @@ def test_own_settings_come_before_ours():
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """Address of a running JupyterLab on a folder with one chapter."""
+    """Address of a running JupyterLab on a folder with two chapters."""
     pytest.importorskip("jupyterlab")
     folder = tmp_path_factory.mktemp("lab")
     (folder / "chapters").mkdir()
     (folder / "chapters" / "one.md").write_text(CHAPTER, encoding="utf-8")
+    (folder / "chapters" / "two.md").write_text(GATES, encoding="utf-8")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -105,19 +108,48 @@ def test_settings_are_served(lab):
     assert news["checkForUpdates"]["default"] is False
 
 
-def test_double_click_opens_a_notebook_with_sliders(lab, browser):
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.goto(f"{lab}/lab?token=t")
-    page.locator(".jp-DirListing-item", has_text="one.md").dblclick(timeout=60_000)
-    page.locator(".jp-NotebookPanel .jp-CodeCell").first.wait_for(timeout=60_000)
-    # Until the kernel is there, running a cell would ask for one.
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
-    page.locator(".jp-CodeCell .cm-content").first.click()
-    page.keyboard.press("Shift+Enter")
+@pytest.fixture
+def run_first_cell(lab, browser):
+    """Function that opens a chapter by a double click and runs its first cell."""
+    pages = []
+
+    def run(name):
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        pages.append(page)
+        page.goto(f"{lab}/lab?token=t")
+        page.locator(".jp-DirListing-item", has_text=name).dblclick(timeout=60_000)
+        panel = page.locator(".jp-NotebookPanel:visible")
+        panel.locator(".jp-CodeCell").first.wait_for(timeout=60_000)
+        # Until the kernel is there, running a cell would ask for one.
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+        panel.locator(".jp-CodeCell .cm-content").first.click()
+        page.keyboard.press("Shift+Enter")
+        return page
+
+    yield run
+    for page in pages:
+        page.close()
+
+
+def test_double_click_opens_a_notebook_with_sliders(run_first_cell):
+    page = run_first_cell("one.md")
     slider = page.locator(
         ".jp-OutputArea-output .widget-hslider, .jp-OutputArea-output .jupyter-widget-hslider"
     )
     slider.first.wait_for(timeout=60_000)
     label = page.locator(".jp-OutputArea-output svg[role=img]").first.get_attribute("aria-label")
     assert label == "Powers of w."
-    page.close()
+
+
+def test_a_figure_that_brings_its_own_script_is_alive(run_first_cell):
+    page = run_first_cell("two.md")
+    slider = page.get_by_role("slider", name="forget gate f")
+    slider.wait_for(timeout=60_000)
+    says = page.locator(".jp-OutputArea-output .vg-says")
+    assert says.inner_text().startswith("After 20 steps the cell holds 0.36 of what was written.")
+    # Keys that move a slider are JupyterLab's, too.
+    slider.press("End")
+    assert says.inner_text().startswith("After 20 steps the cell holds all of what was written.")
+    page.get_by_role("button", name="overwrite").click()
+    assert says.inner_text().startswith("After 20 steps the cell holds nothing of what was written;")
+    assert page.locator(".jp-OutputArea-output .vg-gates").get_attribute("data-ready") == "true"

@@ -134,7 +134,8 @@ def test_what_is_no_tree_is_refused(tree):
     [
         None, 3, "proof", [], (), [None], [[]], [["=", 1, 1]], [[["=", 1, 1]]], [[["=", 1, 1], 3, None]],
         [[["=", 1, 1], "algebra", "all"]], [[["=", 1, 1], "algebra", [1]]], [[["=", 1, 1], "algebra", [0]]],
-        [[["=", 1, 1], "algebra", [-1]]], [[["=", 1, 1], "algebra", [True]]], [[["=", 1, 1], "a" * 10**6, None]],
+        [[["=", 1, 1], "algebra", [-1]]], [[["=", 1, 1], "algebra", [True]]],
+        [[["=", 1, 1], "a" * 10**6, None]],
         [[["=", 1, 1], "algebra", list(range(10**5))]], [[["=", 1, 1], "algebra", None]] * 1000,
         [Sly()], Sly(), [[["=", 1, 1], "algebra", {}]], [{0: 1}],
     ],
@@ -323,3 +324,21 @@ def test_no_random_order_and_choice_of_steps_proves_anything_else(data):
     if report.passed:
         stated = {text for text, rule in chosen if rule == "hypothesis"}
         assert stated == {text for text, rule in PROOFS[name] if rule == "hypothesis"}
+
+
+@settings(max_examples=40)
+@given(st.permutations(range(7)))
+def test_the_order_of_a_proof_is_free(order):
+    """What stands on its own may come in any order; the claim comes last."""
+    proof = PROOFS["lstm_passthrough"]
+    assert check("lstm_passthrough", [proof[place] for place in order] + proof[7:]).passed
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_numbers_of_steps_hold_a_step_to_what_it_says_it_uses(data):
+    """The last step of the passthrough needs five others; no fewer will do."""
+    proof = PROOFS["lstm_passthrough"]
+    chosen = data.draw(st.sets(st.integers(1, 7)))
+    last = (*proof[7], sorted(chosen)) if chosen else ("c_bar[t] = c_bar[t+1]", "substitute", 1)
+    assert check("lstm_passthrough", [*proof[:7], last]).passed == ({3, 4, 5, 6, 7} <= chosen)

@@ -43,7 +43,7 @@ def order(kind: str, layers: int) -> tuple[str, ...]:
 
 
 class Block:
-    """The mathematics of one block; or, for `factors` alone, of all blocks of a net at once.
+    """The mathematics of one block; or, for `factors` and `gradients`, of all blocks of a net at once.
 
     Parameters
     ----------
@@ -120,9 +120,9 @@ class Block:
         return self.xp.permute_dims(through, (1, 2, 0))
 
     def gradients(self, saved: Arrays, deltas: Sequence[Array]) -> dict[str, Array]:
-        """Return ∂L/∂(each parameter), from what was kept and what `backward_step` returned beside ∂L/∂h."""
+        """Return ∂L/∂(each parameter) of all blocks, (L, …), from what all kept and `backward_step` gave."""
         d_sum, *rest = deltas
-        found = {"scale": self.xp.sum(d_sum * saved[len(self.branch)])}
+        found = {"scale": self.xp.sum(d_sum * saved[len(self.branch)], axis=(1, 2))}
         for (number, part), z in zip(self.branch, saved, strict=False):
             if part.names:
                 for name, gradient in zip(part.names, part.gradients(z, rest.pop(0)), strict=True):

@@ -36,11 +36,11 @@ class Part:
     count = 0
 
     def factors(self, z: Array) -> Arrays:
-        """Return what the derivatives need beside parameters; z may have one more axis, for all blocks."""
+        """Return what the derivatives need beside parameters, of one block or, (L, B, S), of all."""
         return ()
 
     def gradients(self, z: Array, delta: Array) -> Arrays:
-        """Return ∂L/∂(each parameter), summed over the samples, from z and ∂L/∂a, both (B, S)."""
+        """Return ∂L/∂(each parameter) of all blocks, (L, …), from z and ∂L/∂a, both (L, B, S)."""
         return ()
 
 
@@ -66,7 +66,7 @@ class Linear(Part):
 
     def gradients(self, z: Array, delta: Array) -> Arrays:
         """Return δᵀ z, and the sum of δ."""
-        return self.xp.matmul(delta.T, z), self.xp.sum(delta, axis=0)
+        return self.xp.matmul(self.xp.matrix_transpose(delta), z), self.xp.sum(delta, axis=1)
 
     def _times(self, vectors: Array, matrix: Array) -> Array:
         # One flat product: a stack of small ones is several times slower.
@@ -99,10 +99,12 @@ class Convolution(Part):
 
     def gradients(self, z: Array, delta: Array) -> Arrays:
         """Return for each offset what δ and the shifted z have in common, and the sum of δ."""
-        xp = self.xp
-        delta = xp.reshape(delta, (delta.shape[0], self.bias.shape[0], -1))
-        shared = xp.sum(xp.matmul(delta, xp.matrix_transpose(self._patches(z))), axis=0)
-        return xp.reshape(shared, self.weight.shape), xp.sum(delta, axis=(0, 2))
+        xp, shared = self.xp, []
+        delta = xp.reshape(delta, (*delta.shape[:2], self.bias.shape[-1], -1))
+        for l in range(delta.shape[0]):  # all blocks' patches at once would be nine times what was saved
+            patches = xp.matrix_transpose(self._patches(z[l, ...]))
+            shared.append(xp.sum(xp.matmul(delta[l, ...], patches), axis=0))
+        return xp.reshape(xp.stack(shared), self.weight.shape), xp.sum(delta, axis=(1, 3))
 
     def _correlate(self, z: Array, weight: Array) -> Array:
         matrix = self.xp.reshape(weight, (weight.shape[0], -1))
@@ -111,7 +113,7 @@ class Convolution(Part):
     def _patches(self, z: Array) -> Array:
         """Return under every position the 3 × 3 patch around it, all channels: (…, S) → (N, C·9, P)."""
         xp, (height, width) = self.xp, self.image
-        images = xp.reshape(z, (-1, self.bias.shape[0], height, width))
+        images = xp.reshape(z, (-1, self.bias.shape[-1], height, width))
         for axis in (2, 3):
             edge = [1 if i == axis else n for i, n in enumerate(images.shape)]
             zeros = xp.zeros(tuple(edge), dtype=z.dtype, device=device_of(z))
@@ -161,7 +163,7 @@ class Norm(Part):
     def gradients(self, z: Array, delta: Array) -> Arrays:
         """Return the sums of δ ⊙ ẑ and of δ over samples and positions."""
         normal, delta = self.by_channel(self.factors(z)[0]), self.by_channel(delta)
-        return self.xp.sum(delta * normal, axis=(0, 2)), self.xp.sum(delta, axis=(0, 2))
+        return self.xp.sum(delta * normal, axis=(1, 3)), self.xp.sum(delta, axis=(1, 3))
 
     def _core(self, factors: Arrays, v: Array) -> Array:
         normal, r = self.by_channel(factors[0]), factors[1]

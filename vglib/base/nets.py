@@ -140,7 +140,7 @@ class Net(Parameters, Chain):
         self._check_input(x)
         check_finite("x", x, nonfinite, first=None)
         state = self.xp.reshape(x, (x.shape[0], self.size))
-        if self._couples and x.shape[0] * self.size == self.bias1.shape[1]:
+        if self._couples and x.shape[0] * self.size == self.bias1.shape[1]:  # one number a channel
             raise ValueError(
                 "x must hold at least two samples for norm='batch', whose statistics are those of the batch; "
                 "got one. net.frozen(batch) has constant ones, and norm='layer' needs none"
@@ -165,11 +165,8 @@ class Net(Parameters, Chain):
 
     def parameter_gradients(self, trace: Trace, deltas: Sequence[Array]) -> dict[str, Array]:
         """Return ∂L/∂θ of every block, each (L, …)."""
-        rows = []
-        for l, block in enumerate(self._blocks):
-            saved, own = ([array[l, ...] for array in arrays] for arrays in (trace.saved, deltas))
-            rows.append(block.gradients(saved, own))
-        return {name: self.xp.stack([row[name] for row in rows]) for name in self.parameters}
+        found = self._block(slice(None)).gradients(trace.saved, deltas)
+        return {name: found[name] for name in self.parameters}
 
     def input_gradients(self, trace: Trace, states: Array, deltas: Sequence[Array]) -> Array:
         """Return ∂L/∂x, of the shape of x: a copy, lest it keep all states."""

@@ -2,6 +2,7 @@
 
 from vglib.show.controls import slider
 from vglib.show.explore import explore, picture
+from vglib.show.gates import gates
 from vglib.show.quiz import predict
 from vglib.show.style import COLORS, DIVERGING, INK, PAPER, SEQUENTIAL, style
 from vglib.show.svg import frame
@@ -14,6 +15,7 @@ __all__ = [
     "SEQUENTIAL",
     "explore",
     "frame",
+    "gates",
     "picture",
     "predict",
     "slider",

@@ -80,20 +80,14 @@ def copying(
 ) -> Copying:
     """Return minibatch number `index` of the copy memory task.
 
-    A minibatch depends on these arguments alone, so that training that is resumed sees the same data.
-
     Parameters
     ----------
     steps : int
         T, the wait: T − 1 blanks and "go".
     batch : int
         B.
-    seed : int
-        Of the endless sequence of minibatches.
-    index : int
-        Which of them.
-    xp, device, dtype
-        As for `RNN.init`; the dtype is that of x.
+    seed, index, xp, device, dtype
+        As for `adding`; the dtype is that of x.
     symbols : int
         S, 2 or more.
     length : int
@@ -106,7 +100,7 @@ def copying(
     Raises
     ------
     ValueError, TypeError
-        A size, seed or index that is no whole number or too small; an unknown library or dtype.
+        As for `adding`.
 
     Examples
     --------

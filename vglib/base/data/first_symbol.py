@@ -67,8 +67,6 @@ def first_symbol(
 ) -> FirstSymbol:
     """Return minibatch number `index` of recalling the first symbol.
 
-    A minibatch depends on these arguments alone, so that training that is resumed sees the same data.
-
     Parameters
     ----------
     steps : int

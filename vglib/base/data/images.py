@@ -1,4 +1,4 @@
-"""Images as sequences: what the bundled digits and MNIST share."""
+"""Images, as they are and as sequences: what the bundled digits, MNIST and CIFAR-10 share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from ..arrays import Array, random_stream
 from ..errors import choice, whole_number
 
-__all__ = ["ORDERS", "Digits", "check_order", "sequences"]
+__all__ = ["ORDERS", "Digits", "Images", "check_limit", "check_order", "sequences"]
 
 ORDERS = ("rows", "pixels")
 
@@ -31,6 +31,31 @@ class Digits:
 
     def __repr__(self) -> str:
         return f"Digits(x {tuple(self.x.shape)}, labels {tuple(self.labels.shape)})"
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Colour images as they are.
+
+    Attributes
+    ----------
+    x : Array, shape (N, 3, side, side)
+        Brightness 0 to 1 of red, green and blue, top row first.
+    labels : integer Array, shape (N,)
+        The class, from 0 up.
+    """
+
+    x: Array
+    labels: Array
+
+    def __repr__(self) -> str:
+        return f"Images(x {tuple(self.x.shape)}, labels {tuple(self.labels.shape)})"
+
+
+def check_limit(limit: int | None, count: int, split: str) -> None:
+    """Raise ValueError unless a split of `count` images has `limit` of them."""
+    if limit is not None and limit > count:
+        raise ValueError(f"limit must be at most the {count} images of split={split!r}; got {limit}")
 
 
 def check_order(order: str, permutation: int | None) -> None:

@@ -8,11 +8,8 @@ uncompressed content, so they hold for a file that was unpacked, or packed again
 from __future__ import annotations
 
 import gzip
-import hashlib
 import math
 import os
-import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
@@ -20,7 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..errors import choice, whole_number
-from .images import Digits, check_order, sequences
+from .files import Sums, check_verify, compare, find, reading
+from .images import Digits, check_limit, check_order, sequences
 from .place import Place
 
 __all__ = ["mnist"]
@@ -51,7 +49,7 @@ def mnist(
     xp: ModuleType | None = None,
     device: Any = None,
     dtype: Any = "float64",
-    verify: bool | Mapping[str, str] = True,
+    verify: bool | Sums = True,
 ) -> Digits:
     """Return handwritten digits of MNIST as sequences, from files of the reader's.
 
@@ -97,12 +95,9 @@ def mnist(
     choice("split", split, tuple(COUNTS))
     check_order(order, permutation)
     limit = limit if limit is None else whole_number("limit", limit, 1)
-    if not isinstance(verify, bool | Mapping):
-        raise TypeError(f"verify must be True, False or checksums by file name; got {verify!r}")
-    place = Place(xp, device, dtype)
+    sums, place = check_verify(verify, SHA256), Place(xp, device, dtype)
     names = [f"{PREFIX[split]}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1")]
-    paths = _find(folder, names)
-    sums = {True: SHA256, False: None}[verify] if isinstance(verify, bool) else verify
+    paths = find(folder, PLACES, lambda place: _look(place, names), ".gz", HOW)
     least = COUNTS[split] if verify is True else 1
     images = _read(paths[0], (SIDE, SIDE), least, COUNTS[split], sums)
     labels = _read(paths[1], (), least, COUNTS[split], sums)
@@ -110,59 +105,36 @@ def mnist(
         raise ValueError(f"{paths[0]} has {len(images)} images but {paths[1]} has {len(labels)} labels")
     if labels.max() > 9:
         raise ValueError(f"{paths[1]} must hold digits 0 to 9; got {labels.max()}")
-    if limit is not None and limit > len(images):
-        raise ValueError(f"limit must be at most the {len(images)} images of split={split!r}; got {limit}")
+    check_limit(limit, len(images), split)
     x = sequences(images[:limit], order, permutation)
     return Digits(place.scaled(x, 255), place.whole(labels[:limit]))
 
 
-def _find(folder: str | os.PathLike[str] | None, names: list[str]) -> list[Path]:
-    """Return the paths of the files, all from one folder."""
-    if folder is not None and not isinstance(folder, str | os.PathLike):
-        raise TypeError(f"folder must be a path; got {folder!r}")
-    named = os.environ.get("VGLIB_DATA") if folder is None else folder
-    if not named:
-        raise FileNotFoundError(f"no folder is named, neither as folder nor by VGLIB_DATA. {HOW}")
-    missing = {}
-    for place in (Path(named) / part for part in PLACES):
-        found = {name: _either(place, name) for name in names}
-        if all(found.values()):
-            return [path for path in found.values() if path]
-        missing[place] = [name for name, path in found.items() if path is None]
-    fewest = min(missing.values(), key=len)
-    looked = ", ".join(map(str, missing))
-    raise FileNotFoundError(f"{' and '.join(fewest)} (or .gz) not found; looked in {looked}. {HOW}")
+def _look(place: Path, names: list[str]) -> tuple[list[Path], list[str]]:
+    """Return the files that are in a folder, packed or not, and the names of those that are not."""
+    either = {name: (place / name, place / f"{name}.gz") for name in names}
+    found = {name: next(filter(Path.is_file, paths), None) for name, paths in either.items()}
+    return [path for path in found.values() if path], [name for name in names if found[name] is None]
 
 
-def _either(place: Path, name: str) -> Path | None:
-    """Return the path of the file, packed or not."""
-    return next((path for path in (place / name, place / f"{name}.gz") if path.is_file()), None)
-
-
-def _read(
-    path: Path, shape: tuple[int, ...], least: int, most: int, sums: Mapping[str, str] | None
-) -> np.ndarray:
+def _read(path: Path, shape: tuple[int, ...], least: int, most: int, sums: Sums | None) -> np.ndarray:
     """Return the content of one IDX file of bytes, (N, *shape) with least ≤ N ≤ most, all checks passed."""
     kind = 0x800 + 1 + len(shape)  # bytes, and the number of axes
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            header = _exactly(file, 4 * (2 + len(shape)), path)
-            magic, count, *sizes = np.frombuffer(header, dtype=">u4").tolist()
-            if magic != kind:
-                raise ValueError(f"{path} must begin with the number {kind} of its kind; got {magic}")
-            if tuple(sizes) != shape:
-                raise ValueError(f"{path} must hold images of 28 × 28 pixels; its header says {sizes}")
-            if not least <= count <= most:
-                number = f"{most:,}" if least == most else f"{least:,} to {most:,}"
-                raise ValueError(f"{path} must hold {number} items; its header says {count:,}")
-            # From here on no more than MNIST's own size is asked for, whatever the file is.
-            content = _exactly(file, count * math.prod(shape), path)
-            if file.read(1):
-                raise ValueError(f"{path} goes on after the {count:,} items that its header says")
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path} is damaged or cut short ({error}); get it again") from None
-    if sums is not None:
-        _compare(path, header, content, sums)
+    with reading(path), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        header = _exactly(file, 4 * (2 + len(shape)), path)
+        magic, count, *sizes = np.frombuffer(header, dtype=">u4").tolist()
+        if magic != kind:
+            raise ValueError(f"{path} must begin with the number {kind} of its kind; got {magic}")
+        if tuple(sizes) != shape:
+            raise ValueError(f"{path} must hold images of 28 × 28 pixels; its header says {sizes}")
+        if not least <= count <= most:
+            number = f"{most:,}" if least == most else f"{least:,} to {most:,}"
+            raise ValueError(f"{path} must hold {number} items; its header says {count:,}")
+        # From here on no more than MNIST's own size is asked for, whatever the file is.
+        content = _exactly(file, count * math.prod(shape), path)
+        if file.read(1):
+            raise ValueError(f"{path} goes on after the {count:,} items that its header says")
+    compare(path, path.name.removesuffix(".gz"), (header, content), sums)
     return np.frombuffer(content, dtype=np.uint8).reshape(count, *shape)
 
 
@@ -172,17 +144,3 @@ def _exactly(file: BinaryIO, size: int, path: Path) -> bytes:
     if len(data) != size:
         raise ValueError(f"{path} is cut short: {size:,} bytes must follow, {len(data):,} do; get it again")
     return data
-
-
-def _compare(path: Path, header: bytes, content: bytes, sums: Mapping[str, str]) -> None:
-    """Raise unless the SHA-256 of the uncompressed file is the known one."""
-    name = path.name.removesuffix(".gz")
-    if name not in sums:
-        raise ValueError(f"verify has no checksum for {name}")
-    digest = hashlib.sha256(header)
-    digest.update(content)
-    if digest.hexdigest() != str(sums[name]).lower():
-        raise ValueError(
-            f"{path} is not the known file: the SHA-256 of its content is {digest.hexdigest()}, expected "
-            f"{sums[name]}; get it again, or pass verify=False if it is meant to differ"
-        )

@@ -1,139 +1,37 @@
-r"""Plain trees as mathematics: sums of words of matrices with SymPy's rational expressions as coefficients.
+"""From plain trees to elements: the symbols, functions, sums and products of one theorem, shapes checked.
 
-An `Element` is :math:`\sum_w c_w\, w`. A word w is a product of letters (matrices and vectors, perhaps
-transposed) in which order counts; a coefficient :math:`c_w` is a number, a rational expression in atoms. A
-product that closes, such as xᵀQᵀQx, is a number, hence an atom of its own; so are ‖v‖, |a|, min(a, b) and
-each d(y, x) between numbers. Atoms are nothing but letters here: what is true of a norm comes from the rules
-(`vglib.course.proofs.rules`).
-
-SymPy never sees text. Nothing is expanded before its size is known (`size`).
+A product that closes, such as xᵀQᵀQx, is a number, hence an atom of its own; so are ‖v‖, |a|, min(a, b) and
+each d(y, x) between numbers. Atoms are nothing but letters here: what is true of a norm comes from
+`vglib.course.proofs.rules`.
 """
 
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 
 import sympy as sp
 
+from vglib.course.proofs.elements import (
+    ANY,
+    MAX_BITS,
+    NUMBER,
+    SQUARE,
+    Element,
+    Letter,
+    MathError,
+    Tanh,
+    Word,
+    numerator,
+    show,
+    size,
+)
 from vglib.course.proofs.theorems import Theorem
 from vglib.course.proofs.trees import Tree
 
-__all__ = ["ANY", "NUMBER", "SQUARE", "Algebra", "Element", "Letter", "MathError", "numerator", "show"]
+__all__ = ["Algebra"]
 
-MAX_TERMS, MAX_POWER, MAX_BITS, MAX_INSIDE = 400, 36, 600, 16
-NUMBER = ("1", "1")
-SQUARE = ("?", "?")  # the shape of I: any square
-ANY = ("", "")  # the shape of 0
 FAR = 2  # steps from t that a proof may speak of
-
-
-class MathError(ValueError):
-    """An expression without a meaning, or too large: the message says why."""
-
-
-@dataclass(frozen=True, order=True)
-class Letter:
-    """A matrix or a vector that is no number; `shape` is that of the letter as it stands."""
-
-    name: str
-    shape: tuple[str, str]
-    turned: bool = False
-
-    @property
-    def T(self) -> Letter:  # noqa: N802 - its name in mathematics
-        """The transposed letter."""
-        return Letter(self.name, self.shape[::-1], not self.turned)
-
-    @property
-    def upright(self) -> Letter:
-        """The letter without its transposition."""
-        return self.T if self.turned else self
-
-    def __str__(self) -> str:
-        return f"{self.name}.T" if self.turned else self.name
-
-
-Word = tuple[Letter, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Element:
-    """A sum of words with coefficients; a number has the empty word alone."""
-
-    shape: tuple[str, str]
-    terms: dict[Word, sp.Expr]
-
-    @property
-    def is_number(self) -> bool:
-        """Whether it is a number (0 is one, too)."""
-        return self.shape in (NUMBER, ANY)
-
-    @property
-    def number(self) -> sp.Expr:
-        """Its value, if it is a number."""
-        return self.terms.get((), sp.Integer(0))
-
-
-def size(expr: sp.Expr) -> tuple[int, int]:
-    """Bound the number of terms of numerator and denominator once everything is multiplied out."""
-    if isinstance(expr, sp.Add):
-        top, bottom = 0, 1
-        for part in expr.args:
-            up, down = size(part)
-            top, bottom = top * down + up * bottom, bottom * down
-    elif isinstance(expr, sp.Mul):
-        top, bottom = 1, 1
-        for part in expr.args:
-            up, down = size(part)
-            top, bottom = top * up, bottom * down
-    elif isinstance(expr, sp.Pow) and expr.exp.is_Integer:
-        if abs(expr.exp) > MAX_POWER:
-            raise MathError(f"there is a power of {abs(expr.exp)} in it; at most {MAX_POWER}")
-        up, down = size(expr.base)
-        up, down = (up, down) if expr.exp > 0 else (down, up)
-        top, bottom = up ** abs(int(expr.exp)), down ** abs(int(expr.exp))
-    else:
-        return 1, 1
-    if max(top, bottom) > MAX_TERMS:
-        raise MathError("the expression is too large to multiply out: take smaller steps")
-    return top, bottom
-
-
-def numerator(expr: sp.Expr) -> sp.Expr:
-    """Return the numerator, multiplied out: 0 if and only if the expression is 0 wherever it is defined."""
-    if expr.is_Symbol or expr.is_Number:
-        return expr
-    _, bottom = size(expr)
-    if expr.has(sp.zoo, sp.nan, sp.oo):
-        raise MathError("it divides by 0")
-    # `together` is slow, and a polynomial does not need it.
-    fractions = bottom > 1 or any(power.exp.is_negative for power in expr.atoms(sp.Pow))
-    return sp.expand(sp.fraction(sp.together(expr))[0] if fractions else expr)
-
-
-def show(what: Element | sp.Expr) -> str:
-    """Return text as a learner would write it."""
-    if isinstance(what, Element):
-        parts = []
-        for word, factor in sorted(what.terms.items(), key=lambda item: [str(x) for x in item[0]]):
-            letters = "*".join(map(str, word)) or ("I" if not what.is_number else "")
-            if not letters:
-                parts.append(show(factor))
-            elif factor == 1:
-                parts.append(letters)
-            else:
-                number = show(factor)
-                number = f"({number})" if isinstance(factor, sp.Add) else "-" if factor == -1 else number
-                parts.append(f"{number}{letters}" if number == "-" else f"{number}*{letters}")
-        return " + ".join(parts).replace("+ -", "- ") or "0"
-    if isinstance(what, sp.Add):
-        # What is added comes first, then what is taken off.
-        parts = sorted(
-            what.args, key=lambda part: (part.could_extract_minus_sign(), len(str(part)), str(part))
-        )
-        return " + ".join(map(show, parts)).replace("+ -", "- ")
-    return sp.sstr(what).replace("**", "^")
+MAX_INSIDE = 16  # terms within a tanh
 
 
 class Algebra:
@@ -295,7 +193,7 @@ class Algebra:
         if name == "tanh":
             if max(size(values[0])) > MAX_INSIDE:
                 raise MathError("what stands inside tanh is too large: take smaller steps")
-            return sp.tanh(values[0])
+            return Tanh(values[0]) if values[0] != 0 else sp.Integer(0)
         if name == "abs":
             return self._size(values[0])
         if name == "min":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from vglib.course.proofs.algebra import NUMBER, SQUARE, Element, Letter, MathError, show
+from vglib.course.proofs.elements import NUMBER, SQUARE, Element, Letter, MathError, show
 from vglib.course.proofs.known import Known
 from vglib.course.proofs.trees import Tree, write
 from vglib.course.proofs.work import Step, Work, Wrong, instances

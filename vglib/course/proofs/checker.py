@@ -11,9 +11,11 @@ import itertools
 from typing import Any
 
 import numpy as np
+import sympy as sp
 
 from vglib.course.proofs import worlds
-from vglib.course.proofs.algebra import Algebra, MathError, show
+from vglib.course.proofs.algebra import Algebra
+from vglib.course.proofs.elements import MathError, show
 from vglib.course.proofs.language import MAX_STEPS
 from vglib.course.proofs.report import Report, Verdict
 from vglib.course.proofs.rules import apply, same_fact
@@ -24,6 +26,8 @@ from vglib.course.proofs.work import Step, Work, Wrong
 __all__ = ["judge"]
 
 _SEED, _WORLDS = 20, 3
+# What SymPy may raise on expressions that nobody writes: no proof passes by it.
+_TOO_MUCH = (ArithmeticError, RecursionError, NotImplementedError, sp.polys.polyerrors.BasePolynomialError)
 _ALIASES = {
     "assumption": "hypothesis", "given": "hypothesis", "substitution": "substitute",
     "derivative": "differentiate",
@@ -82,9 +86,13 @@ class _Judge:
             rule = self._rule(rule)
             step = self._step(tree, rule, number, uses)
             self._judge(step)
-        except (Wrong, MathError) as error:
+        except (Wrong, MathError, *_TOO_MUCH) as error:
             self.wrong.add(number)
-            why = str(error)
+            why = (
+                "the checker cannot follow: take smaller steps"
+                if isinstance(error, _TOO_MUCH)
+                else str(error)
+            )
             why = why if why.endswith((".", "?")) else f"{why}."
             return Verdict(number, text, rule, self._own_fault(item), why)
         self.work.right[number] = step
@@ -142,6 +150,8 @@ class _Judge:
         try:
             apply(self.work, step)
         except Wrong as wrong:
+            if self.wrong:
+                raise  # advice takes time, and only the first wrong step is talked about
             rule = self._other_rule(step)
             raise Wrong(rule or f"{wrong} {self._missing(step)}".rstrip()) from None
         rests = self._rests(step)

@@ -8,20 +8,20 @@ hypothesis gets in unasked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import random
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise, product
 
 import sympy as sp
 
-from vglib.course.proofs.algebra import NUMBER, Algebra, Element, Letter, MathError, Word, numerator
+from vglib.course.proofs.algebra import Algebra
+from vglib.course.proofs.elements import NUMBER, Element, Letter, MathError, Word, numerator
+from vglib.course.proofs.signs import Sign, Signs
 
-__all__ = ["NOT_ZERO", "Known"]
+__all__ = ["Known"]
 
+_SEED, _POINTS = 0, 2
 MAX_ROUNDS, MAX_FACTORED, MAX_DIVIDED = 120, 30, 100
-NOT_ZERO = frozenset({-1, 1})
-_ANY_SIGN = frozenset({-1, 0, 1})
-Sign = frozenset[int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,7 +256,26 @@ class Known:
                 break
         else:
             terms = self._left_over(reduced)
+        if not terms and not self.left and not self.sums:
+            self._try(reduced)
         return Element(reduced.shape, terms)
+
+    def _try(self, reduced: Element) -> None:
+        """Look at random numbers, too: whatever the equations leave open takes any value.
+
+        Raises
+        ------
+        MathError
+            What is 0 to SymPy is not 0 there.
+        """
+        numbers = random.Random(_SEED)  # noqa: S311 - no secret
+        for factor in reduced.terms.values():
+            free = sorted(factor.free_symbols, key=str)
+            for _ in range(_POINTS):
+                point = {atom: sp.Rational(numbers.randint(-99, 99), numbers.randint(2, 99)) for atom in free}
+                value = factor.xreplace(point)
+                if not value.has(sp.zoo, sp.nan) and abs(sp.N(value, 40)) > 1e-20:
+                    raise MathError("its two sides differ for random numbers")
 
     def _left_over(self, what: Element) -> dict[Word, sp.Expr]:
         terms = {}
@@ -283,67 +302,7 @@ class Known:
     def sign(self, number: sp.Expr) -> Sign:
         """Return the signs that a number may have, as far as is known."""
         number = self.reduced(Element(NUMBER, {(): number})).number if self.rules else number
-        known = [(self.reduced(what), sign) for what, sign in self.signs]
-        return self._sign(number, known)
-
-    def _sign(self, number: sp.Expr, known: list[tuple[Element, Sign]]) -> Sign:
-        if number.is_Rational:
-            return frozenset({int(sp.sign(number))})
-        found = self._by_parts(number, known)
-        for what, sign in known:
-            if what.is_number and sp.expand(what.number - number) == 0:
-                found &= sign
-        return found
-
-    def _by_parts(self, number: sp.Expr, known: list[tuple[Element, Sign]]) -> Sign:
-        if isinstance(number, sp.Mul):
-            return frozenset(
-                int(sp.prod(signs)) for signs in product(*(self._sign(part, known) for part in number.args))
-            )
-        if isinstance(number, sp.Pow) and number.exp.is_Integer:
-            base = self._sign(number.base, known) - (frozenset({0}) if number.exp < 0 else frozenset())
-            return frozenset(sign ** abs(int(number.exp)) for sign in base)
-        if isinstance(number, sp.Add):
-            total = frozenset({0})
-            for part in number.args:
-                signs = self._sign(part, known)
-                total = frozenset(s for a in total for b in signs for s in _sums(a, b))
-            return total
-        if number in self.algebra.inside:
-            return self._of_atom(*self.algebra.inside[number], known)
-        return _ANY_SIGN
-
-    def _of_atom(
-        self, name: str, items: tuple[Element | Word, ...], known: list[tuple[Element, Sign]]
-    ) -> Sign:
-        if name == "norm":
-            return frozenset({1}) if self._not_zero(items[0], known) else frozenset({0, 1})
-        if name == "sqrt":
-            return frozenset({0, 1})
-        if name == "word":
-            turned = tuple(x.T for x in reversed(items[0]))
-            return frozenset({0, 1}) if turned == items[0] else _ANY_SIGN
-        signs = [self._sign(item.number, known) for item in items]
-        if name == "abs":
-            return frozenset(abs(sign) for sign in signs[0])
-        return frozenset(min(a, b) for a, b in product(*signs))
-
-    def _not_zero(self, vector: Element, known: list[tuple[Element, Sign]]) -> bool:
-        """Whether a vector is a known vector other than 0, times a number other than 0."""
-        for what, sign in known:
-            if what.is_number or 0 in sign or what.terms.keys() != vector.terms.keys() or not what.terms:
-                continue
-            ratios = [vector.terms[word] / what.terms[word] for word in what.terms]
-            if all(numerator(a - b) == 0 for a, b in pairwise(ratios)) and 0 not in self._sign(
-                ratios[0], known
-            ):
-                return True
-        return False
-
-
-def _sums(a: int, b: int) -> Iterator[int]:
-    """Yield the signs that a sum of numbers of signs a and b may have."""
-    yield from (-1, 0, 1) if a * b < 0 else (a or b,)
+        return Signs(self.algebra, [(self.reduced(what), sign) for what, sign in self.signs]).of(number)
 
 
 def _find(word: Word, part: Word) -> int | None:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import sympy as sp
 
-from vglib.course.proofs.algebra import NUMBER, Algebra, Element, MathError, numerator, show
+from vglib.course.proofs.algebra import Algebra
 from vglib.course.proofs.calculus import chain_rule, differentiate
+from vglib.course.proofs.elements import NUMBER, Element, MathError, numerator, show
 from vglib.course.proofs.known import Known
 from vglib.course.proofs.trees import Tree, write
 from vglib.course.proofs.work import SIGNS, Step, Work, Wrong, instances

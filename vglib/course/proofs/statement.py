@@ -8,6 +8,8 @@ from vglib.course.proofs.theorems import RULES, Fact, find
 
 __all__ = ["Statement", "statement"]
 
+_BAR = "\\|"
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -19,7 +21,7 @@ class Statement:
         return self.markdown
 
     def __repr__(self) -> str:
-        return self.markdown.replace("**", "").replace("`", "")
+        return self.markdown.replace("**", "").replace("`", "").replace(_BAR, "|")
 
 
 def statement(theorem: str) -> Statement:
@@ -41,9 +43,11 @@ def statement(theorem: str) -> Statement:
         for name, symbol in about.symbols.items()
         if not symbol.spare
     ]
-    rules = [f"| {name} | {RULES[name]} |" for name in about.rules]
+    # A bar within a cell would end the cell.
+    rules = [f"| {name} | {RULES[name].replace('|', _BAR)} |" for name in about.rules]
     parts = [
         f"**{about.title}.** {about.says}",
+        f"**Writing:** {about.writing}",
         "\n".join(["| Symbol | Meaning |", "| --- | --- |", *symbols]),
         _facts("Definition", about.definitions),
         _facts("Hypothesis", about.hypotheses),

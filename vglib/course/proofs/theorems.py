@@ -65,7 +65,9 @@ class Theorem:
     Parameters
     ----------
     name, title, says
-        `says` introduces it in Markdown.
+        `says` introduces it, in Markdown.
+    writing
+        How what is peculiar to it is written, in Markdown.
     symbols, functions
         By name; a function takes a vector to a vector of the same length.
     definitions, hypotheses, claims
@@ -81,6 +83,7 @@ class Theorem:
     name: str
     title: str
     says: str
+    writing: str
     symbols: Mapping[str, Symbol]
     definitions: tuple[Fact, ...]
     hypotheses: tuple[Fact, ...]
@@ -97,9 +100,12 @@ _R = ("1", "n")
 _LSTM = Theorem(
     "lstm_passthrough",
     "An LSTM's cell passes a gradient through",
-    "One unit of an LSTM, since the cell's equations act unit by unit. The gates f, i, g, o at step t+1 read "
-    "h[t] and the input, and no cell state (no peepholes). The loss reads the h's. So c[t] has two readers, "
-    "c[t+1] and h[t]; and all that reads h[t], the gates at t+1 and the loss, is counted in h_bar[t].",
+    "One unit of an LSTM, since the cell's equations act unit by unit. The gates `f`, `i`, `g`, `o` at step "
+    "t+1 read `h[t]` and the input, and no cell state (no peepholes). The loss reads the outputs `h`. So "
+    "`c[t]` has two readers, `c[t+1]` and `h[t]`; and all that reads `h[t]`, the gates at t+1 and the loss, "
+    "is counted in `h_bar[t]`.",
+    "`d(h[t], c[t])` is the local derivative of `h[t]` by `c[t]`, with all else that `h[t]` reads held "
+    "fixed; `*` is a product, `^2` a square, `tanh(c[t])` the function.",
     {
         "c": Symbol("the cell's state", timed=True),
         "h": Symbol("its output", timed=True),
@@ -107,8 +113,8 @@ _LSTM = Theorem(
         "i": Symbol("input gate", timed=True),
         "g": Symbol("candidate", timed=True),
         "o": Symbol("output gate", timed=True),
-        "c_bar": Symbol("total derivative of the loss by c[t]; c̄[t] will do", timed=True),
-        "h_bar": Symbol("total derivative of the loss by h[t]", timed=True),
+        "c_bar": Symbol("total derivative of the loss by `c[t]`; `c̄[t]` will do", timed=True),
+        "h_bar": Symbol("total derivative of the loss by `h[t]`", timed=True),
         # For those who write down a path through the gates.
         **{f"{gate}_bar": Symbol("total derivative by a gate", timed=True, spare=True) for gate in "figo"},
     },
@@ -127,6 +133,7 @@ _ORTHOGONAL = Theorem(
     "orthogonal_norm",
     "A matrix with orthonormal columns keeps lengths",
     "Q has m rows and n columns and need not be square, so QᵀQ is n×n and QQᵀ is m×m. Order counts.",
+    "`*` is every product, `Q.T` or `Qᵀ` the transpose, `norm(x)` or `‖x‖` the length, `I` the identity.",
     {"Q": Symbol("a matrix, m×n", ("m", "n")), "x": Symbol("a column of n numbers", _C)},
     (),
     (Fact("Q.T*Q = I"),),
@@ -138,11 +145,12 @@ _CLIPPING = Theorem(
     "clipping_direction",
     "Clipping by norm keeps the direction",
     "A gradient g is multiplied by one number a. Whoever divides has to know that it is not by 0.",
+    "`*` is a product, `norm(g)` or `‖g‖` the length of a vector, `abs(a)` or `|a|` the size of a number.",
     {
         "g": Symbol("a gradient, n numbers", _C),
-        "g_new": Symbol("the clipped gradient; g' will do", _C),
+        "g_new": Symbol("the clipped gradient; `g'` will do", _C),
         "a": Symbol("the factor"),
-        "eta": Symbol("the threshold; η will do"),
+        "eta": Symbol("the threshold; `η` will do"),
     },
     (Fact("a = min(1, eta/norm(g))"), Fact("g_new = a*g")),
     (Fact("g != 0"), Fact("eta > 0")),
@@ -153,13 +161,14 @@ _CLIPPING = Theorem(
 _RESIDUAL = Theorem(
     "residual_identity",
     "A residual block that does nothing is the identity, both ways",
-    "x and y are columns of n numbers, total derivatives of the loss are rows, and d(y, x) is the n×n matrix "
-    "∂y/∂x. Nothing but y reads x.",
+    "`x` and `y` are columns of n numbers and total derivatives of the loss are rows, so order counts in "
+    "products. Nothing but `y` reads `x`.",
+    "`d(y, x)` is the local derivative ∂y/∂x, an n×n matrix; `*` is every product, `I` the identity.",
     {
         "x": Symbol("what comes in", _C),
         "y": Symbol("what goes out", _C),
-        "x_bar": Symbol("total derivative of the loss by x, a row; x̄ will do", _R),
-        "y_bar": Symbol("total derivative of the loss by y, a row", _R),
+        "x_bar": Symbol("total derivative of the loss by x, a row; `x̄` will do", _R),
+        "y_bar": Symbol("total derivative of the loss by y, a row; `ȳ` will do", _R),
     },
     (Fact("y = x + F(x)", "for all x", True),),
     (Fact("F(x) = 0", "for all x", True),),

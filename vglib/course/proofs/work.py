@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 import sympy as sp
 
-from vglib.course.proofs.algebra import Algebra, Element, MathError
-from vglib.course.proofs.known import Known, Sign
+from vglib.course.proofs.algebra import Algebra
+from vglib.course.proofs.elements import Element, MathError
+from vglib.course.proofs.known import Known
+from vglib.course.proofs.signs import Sign
 from vglib.course.proofs.theorems import Fact, Theorem
 from vglib.course.proofs.trees import Tree, write
 

@@ -17,6 +17,7 @@ NAMES: tuple[str, ...] = (
     "clipping",
     "copying",
     "depth",
+    "first_symbol",
     "initialization",
     "pixels",
     "recall",

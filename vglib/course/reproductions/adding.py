@@ -28,9 +28,9 @@ import numpy as np
 import torch
 
 from vglib.base.data import adding
-from vglib.base.training import fit
 from vglib.course.reproductions import Reproduction
 from vglib.course.reproductions.last_step import Reader, make, message
+from vglib.course.reproductions.training import fit_on_cpu
 
 __all__ = ["REPRODUCTION", "run"]
 
@@ -62,7 +62,7 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
         return {"test_error": float(loss_fn(reader, (test.x, test.target)))}
 
     clip = settings["clip"] and functools.partial(torch.nn.utils.clip_grad_norm_, max_norm=settings["clip"])
-    history = fit(
+    history = fit_on_cpu(
         reader,
         batch_of,
         loss_fn,
@@ -73,9 +73,6 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
         stop=lambda found: found["test_error"] < settings["solved"],
         every=settings["every"],
         seed=seed,
-        device="cpu",
-        progress=False,
-        nonfinite="stop",
     )
     diverged = history.nonfinite_at is not None
     errors = [found["test_error"] for found in history.evaluations]

@@ -40,9 +40,9 @@ import torch
 from vglib import orthogonality
 from vglib.base.arrays import random_stream
 from vglib.base.data import copying
-from vglib.base.training import fit
 from vglib.base.training.surroundings import seeded
 from vglib.course.reproductions import Reproduction
+from vglib.course.reproductions.training import fit_on_cpu
 
 __all__ = ["REPRODUCTION", "run"]
 
@@ -130,7 +130,7 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
         return torch.optim.RMSprop(chosen, alpha=settings["smoothing"])
 
     measure(network)
-    history = fit(
+    history = fit_on_cpu(
         network,
         batch_of,
         loss_of,
@@ -139,9 +139,6 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
         evaluate=measure,
         every=settings["window"],
         seed=seed,
-        device="cpu",
-        progress=False,
-        nonfinite="stop",
     )
     losses = [evaluation["loss"] / baseline for evaluation in history.evaluations]
     result["loss"] = [loss for loss in losses if math.isfinite(loss)]

@@ -7,10 +7,10 @@ import math
 
 import torch
 
-from vglib import irnn
+from vglib import irnn, lstm
 from vglib.base.training.surroundings import seeded
 
-__all__ = ["NETS", "Reader", "make", "message"]
+__all__ = ["NETS", "Reader", "input_message", "make", "message"]
 
 NETS = ("IRNN", "tanh", "orthogonal tanh", "LSTM")
 
@@ -47,10 +47,8 @@ def make(net: str, inputs: int, hidden: int, outputs: int, seed: int, scale: flo
         if net == "IRNN":
             reader.layer = irnn.module(inputs, hidden, scale=scale, seed=seed)
         elif net == "LSTM":
-            reader.layer = layer = torch.nn.LSTM(inputs, hidden)
-            with torch.no_grad():
-                layer.bias_ih_l0[hidden : 2 * hidden] = 1.0
-                layer.bias_hh_l0[hidden : 2 * hidden] = 0.0
+            reader.layer = torch.nn.LSTM(inputs, hidden)
+            lstm.forget_bias_(reader.layer, 1.0)
         elif net == "orthogonal tanh":
             torch.nn.init.orthogonal_(layer.weight_hh_l0)
         elif net != "tanh":
@@ -77,7 +75,24 @@ def message(reader: Reader, x: torch.Tensor) -> list[float | None]:
             _, after = layer(x[t : t + 1], state if pair else state[0])
             state = after if pair else (after,)
     reader.readout(state[0][0])[:, 0].sum().backward()
-    logs = [_log_size([part.grad.flatten() for part in s if part.grad is not None]) for s in states]
+    return _relative([[part.grad.flatten() for part in s if part.grad is not None] for s in states])
+
+
+def input_message(reader: Reader, x: torch.Tensor, target: torch.Tensor) -> list[float | None]:
+    """Return log₁₀ of how much of the loss's gradient is left at each input x_1 … x_T, relative to x_T.
+
+    The loss is the mean cross-entropy of the answers with the classes `target` (B,). Norms are over all
+    sequences of `x` (T, B, D) together. None where it is exactly 0.
+    """
+    reader = copy.deepcopy(reader).double()  # what is left may be smaller than any float32
+    x = x.double().requires_grad_()
+    torch.nn.functional.cross_entropy(reader(x), target).backward()
+    return _relative([[step.flatten()] for step in x.grad])
+
+
+def _relative(gradients: list[list[torch.Tensor]]) -> list[float | None]:
+    """Return log₁₀ of each norm over the last; None for 0."""
+    logs = [_log_size(parts) for parts in gradients]
     return [None if log is None else log - logs[-1] for log in logs]
 
 

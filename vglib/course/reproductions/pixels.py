@@ -33,9 +33,9 @@ import torch
 from vglib import irnn
 from vglib.base.arrays import random_stream
 from vglib.base.data import Digits, digits, mnist
-from vglib.base.training import fit
 from vglib.course.reproductions import Reproduction
 from vglib.course.reproductions.last_step import Reader, make, message
+from vglib.course.reproductions.training import fit_on_cpu
 
 __all__ = ["REPRODUCTION", "run"]
 
@@ -70,7 +70,7 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
         found = {"accuracy": float((reader.readout(h).argmax(dim=1) == test.labels).double().mean())}
         return found | ({"alive": float((h > 0).double().mean())} if identity else {})
 
-    history = fit(
+    history = fit_on_cpu(
         reader,
         batch_of,
         loss_fn,
@@ -81,9 +81,6 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
         stop=lambda found: found.get("alive") == 0,
         every=settings["every"],
         seed=seed,
-        device="cpu",
-        progress=False,
-        nonfinite="stop",
     )
     diverged = history.nonfinite_at is not None
     return {
