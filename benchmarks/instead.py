@@ -15,10 +15,8 @@ from .problem import LONG, SHORT, Contender, Problem, clipped, unclipped
 
 __all__ = [
     "by_hand",
-    "cell_loop",
     "clip_long",
     "clip_short",
-    "fused",
     "jacrev",
     "jacrev_by_step",
     "jacrev_chunked",
@@ -100,45 +98,6 @@ def by_hand(backend: str, device: str) -> Contender:
     """Type the formula into torch: (1 − h²) ⊙ W, which loses the derivative once h rounds to 1."""
     of = _Steps(device)
     return of.contender(lambda: (1 - of.outputs**2)[..., None] * of.W)
-
-
-def cell_loop(backend: str, device: str) -> Contender:
-    """`torch.nn.RNNCell` in a Python loop, and autograd."""
-    import torch
-
-    problem = Problem(SHORT, "torch", device)
-    cell = torch.nn.RNNCell(SHORT.inputs, SHORT.hidden, device=device)
-    with torch.no_grad():
-        for name, weight in problem.cell.parameters.items():
-            getattr(cell, name).copy_(weight)
-
-    def forward(x: Any) -> Any:
-        state, outputs = x.new_zeros(SHORT.batch, SHORT.hidden), []
-        for row in x:
-            state = cell(row, state)
-            outputs.append(state)
-        return torch.stack(outputs)
-
-    return _autograd(problem, cell, forward)
-
-
-def fused(backend: str, device: str) -> Contender:
-    """`torch.nn.RNN`, PyTorch's kernel for whole sequences, and autograd."""
-    problem = Problem(SHORT, "torch", device)
-    module = problem.cell.to_torch()
-    return _autograd(problem, module, lambda x: module(x)[0])
-
-
-def _autograd(problem: Problem, module: Any, forward: Callable[[Any], Any]) -> Contender:
-    import torch
-
-    names = [name.removesuffix("_l0") for name, _ in module.named_parameters()]
-
-    def call() -> tuple[Any, ...]:
-        x = problem.x.detach().requires_grad_()
-        return torch.autograd.grad(forward(x), [*module.parameters(), x], problem.d_outputs)
-
-    return Contender(call, lambda: dict(zip([*names, "inputs"], map(to_numpy, call()), strict=True)))
 
 
 def product_of_steps(backend: str, device: str) -> Contender:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from vglib import bptt, clipping, jacobians
+from vglib import GRU, LSTM, RNN, bptt, clipping, jacobians
 from vglib.base.arrays import to_numpy
+from vglib.base.recurrence import Recurrence
 
-from .problem import LONG, SHORT, Contender, Problem, clipped, unclipped
+from .problem import BLOCKS, LONG, SHORT, Contender, Problem, Sizes, clipped, unclipped
 
-__all__ = ["clip_long", "clip_short", "gradients", "log_norms", "steps", "stream"]
+__all__ = [
+    "clip_long",
+    "clip_short",
+    "gradients",
+    "gru_gradients",
+    "log_norms",
+    "lstm_gradients",
+    "lstm_steps",
+    "steps",
+    "stream",
+]
 
 
-def steps(backend: str, device: str) -> Contender:
+def steps(backend: str, device: str, sizes: Sizes = SHORT, kind: type[Recurrence] = RNN) -> Contender:
     """All one-step Jacobians, stored."""
-    problem = Problem(SHORT, backend, device)
+    problem = Problem(sizes, backend, device, kind=kind)
     trace = problem.trace()
 
     def evidence() -> dict:
@@ -23,6 +34,11 @@ def steps(backend: str, device: str) -> Contender:
         }
 
     return Contender(lambda: jacobians.steps(trace), evidence)
+
+
+def lstm_steps(backend: str, device: str) -> Contender:
+    """All one-step Jacobians of an LSTM, stored."""
+    return steps(backend, device, BLOCKS, LSTM)
 
 
 def stream(backend: str, device: str) -> Contender:
@@ -44,9 +60,9 @@ def stream(backend: str, device: str) -> Contender:
     return Contender(call, evidence)
 
 
-def gradients(backend: str, device: str) -> Contender:
+def gradients(backend: str, device: str, kind: type[Recurrence] = RNN) -> Contender:
     """Forward and backward: gradients of parameters, inputs and states."""
-    problem = Problem(SHORT, backend, device)
+    problem = Problem(SHORT, backend, device, kind=kind)
 
     def call() -> bptt.Gradients:
         return bptt.backprop(bptt.unroll(problem.cell, problem.x), problem.d_outputs)
@@ -56,6 +72,16 @@ def gradients(backend: str, device: str) -> Contender:
         return {name: to_numpy(g) for name, g in {**grads.parameters, "inputs": grads.inputs}.items()}
 
     return Contender(call, evidence)
+
+
+def lstm_gradients(backend: str, device: str) -> Contender:
+    """Forward and backward of an LSTM, gradients of the cells included."""
+    return gradients(backend, device, LSTM)
+
+
+def gru_gradients(backend: str, device: str) -> Contender:
+    """Forward and backward of a GRU."""
+    return gradients(backend, device, GRU)
 
 
 def log_norms(backend: str, device: str) -> Contender:

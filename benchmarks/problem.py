@@ -10,9 +10,10 @@ import numpy as np
 
 from vglib import RNN, bptt
 from vglib.base.arrays import convert, random_stream, resolve_namespace
+from vglib.base.recurrence import Recurrence
 from vglib.base.trace import Trace
 
-__all__ = ["LONG", "LONGEST", "SHORT", "Contender", "Problem", "Sizes", "clipped", "unclipped"]
+__all__ = ["BLOCKS", "LONG", "LONGEST", "SHORT", "Contender", "Problem", "Sizes", "clipped", "unclipped"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class Sizes:
 
 
 SHORT = Sizes(steps=100, batch=32, inputs=32, hidden=128)
+BLOCKS = Sizes(steps=25, batch=32, inputs=32, hidden=128)
+"""For the Jacobians of an LSTM, four times as large as those of an RNN."""
+
 LONG = Sizes(steps=1000, batch=32, inputs=32, hidden=64)
 LONGEST = Sizes(steps=65_536, batch=1, inputs=2, hidden=128)
 
@@ -50,7 +54,7 @@ class Contender:
 
 
 class Problem:
-    """A tanh RNN with PyTorch's default weights, normal inputs, and a loss that looks at every output.
+    """A cell with PyTorch's default weights, normal inputs, and a loss that looks at every output.
 
     Parameters
     ----------
@@ -58,9 +62,18 @@ class Problem:
     backend : {'numpy', 'torch'}
     device : {'cpu', 'cuda'}
     dtype : str
+    kind : type
+        Of the cell; a tanh RNN by default.
     """
 
-    def __init__(self, sizes: Sizes, backend: str, device: str, dtype: str = "float32") -> None:
+    def __init__(
+        self,
+        sizes: Sizes,
+        backend: str,
+        device: str,
+        dtype: str = "float32",
+        kind: type[Recurrence] = RNN,
+    ) -> None:
         if backend == "torch":
             import torch
 
@@ -73,10 +86,10 @@ class Problem:
         def normal(*shape: int) -> Any:
             return convert(draw.standard_normal(shape), xp, dtype, place)
 
-        self.cell = RNN.init(D, H, seed=0, xp=xp, device=place, dtype=dtype)
+        self.cell = kind.init(D, H, seed=0, xp=xp, device=place, dtype=dtype)
         self.x = normal(T, B, D)
         self.d_outputs = normal(T, B, H)
-        self.probe = normal(H)
+        self.probe = normal(self.cell.size)
 
     def trace(self) -> Trace:
         """Return our forward pass."""

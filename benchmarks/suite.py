@@ -122,12 +122,47 @@ RACES = (
     Race(
         {
             "unroll, backprop": ("ours:gradients", "numpy"),
-            "cell loop": ("instead:cell_loop", "torch"),
-            "torch.nn.RNN": ("instead:fused", "torch"),
+            "cell loop": ("by_autograd:cell_loop", "torch"),
+            "torch.nn.RNN": ("by_autograd:fused", "torch"),
         },
         (
             ("unroll, backprop", "cell loop", "forward and backward / RNNCell, autograd", 1.0),
             ("unroll, backprop", "torch.nn.RNN", "forward and backward / torch.nn.RNN", None),
+        ),
+    ),
+    *(
+        Race(
+            {
+                f"{name}: unroll, backprop": (f"ours:{name.lower()}_gradients", "numpy"),
+                f"{name}: textbook": (f"by_autograd:{name.lower()}_textbook", "torch"),
+                f"{name}Cell": (f"by_autograd:{name.lower()}_cell_loop", "torch"),
+                f"torch.nn.{name}": (f"by_autograd:{name.lower()}_fused", "torch"),
+            },
+            tuple(
+                (f"{name}: unroll, backprop", theirs, f"{name}, forward and backward / {what}", target)
+                for theirs, what, target in (
+                    (f"{name}: textbook", "textbook loop, autograd", 2.0),
+                    (f"{name}Cell", f"{name}Cell, autograd", 4 / 3),
+                    (f"torch.nn.{name}", f"torch.nn.{name}", 1 / 3),
+                )
+            ),
+        )
+        for name in ("LSTM", "GRU")
+    ),
+    Race(
+        {
+            "LSTM: steps": ("ours:lstm_steps", "numpy"),
+            "LSTM: vmap(jacrev)": ("by_autograd:lstm_jacrev", "torch"),
+            "LSTM: vmap(jacrev), chunked": ("by_autograd:lstm_jacrev_chunked", "torch"),
+        },
+        (
+            ("LSTM: steps", "LSTM: vmap(jacrev)", "LSTM Jacobians, stored / vmap(jacrev)", 10.0),
+            (
+                "LSTM: steps",
+                "LSTM: vmap(jacrev), chunked",
+                "LSTM Jacobians, stored / vmap(jacrev) in chunks",
+                None,
+            ),
         ),
     ),
     Race(

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .base.arrays import QUIET, Array, check_finite, device_of
-from .base.chain import Arrays, Chain, check_chain
+from .base.chain import Chain, check_chain
 from .base.direct import direct_derivatives
 from .base.errors import NonFiniteError, choice
 from .base.rtrl import rtrl
@@ -123,9 +123,8 @@ def backprop(
     """
     want = check_want(want)
     start = _start(trace, d_outputs, d_final, nonfinite)
-    factors = trace.cell.factors(trace.saved)
-    states, *deltas = _reverse(trace, factors, *start, nonfinite)
-    return gathered(trace, factors, states, deltas, want, nonfinite)
+    states, cells, *deltas = _reverse(trace, *start, nonfinite, "states" in want)
+    return gathered(trace, states, cells, deltas, want, nonfinite)
 
 
 @QUIET
@@ -154,7 +153,7 @@ def contributions(
     check_through_time(trace)
     start = _start(trace, d_outputs, d_final, nonfinite)
     cell = trace.cell
-    _, delta_in, delta_rec = _reverse(trace, cell.factors(trace.saved), *start, nonfinite)
+    *_, delta_in, delta_rec = _reverse(trace, *start, nonfinite)
     shares = cell.weight_gradients(delta_in, delta_rec, trace.inputs, cell.output(trace.states[:-1, ...]))
     for name, share in shares.items():
         check_from_trace(trace, f"contributions[{name!r}]", share, nonfinite)
@@ -194,9 +193,8 @@ def influence(trace: Trace, d_outputs: Array, weight: str = "weight_hh", nonfini
     # T losses travel back side by side; loss t joins at its own step.
     rows = xp.eye(trace.steps, dtype=start.dtype, device=device_of(start))
     losses = xp.zeros((trace.steps, *start.shape), dtype=start.dtype, device=device_of(start))
-    factors = cell.factors(trace.saved)
-    _, delta_in, delta_rec = _reverse(
-        trace, factors, lambda t: rows[t, :][:, None, None] * direct(t)[None, ...], losses, nonfinite
+    *_, delta_in, delta_rec = _reverse(
+        trace, lambda t: rows[t, :][:, None, None] * direct(t)[None, ...], losses, nonfinite
     )
     if weight == "weight_hh":
         delta, source = delta_rec, cell.output(trace.states[:-1, ...])
@@ -210,15 +208,21 @@ def influence(trace: Trace, d_outputs: Array, weight: str = "weight_hh", nonfini
 
 @QUIET
 def _reverse(
-    trace: Trace, factors: Arrays, direct: ByStep, state_bar: Array, nonfinite: str
-) -> tuple[Array, ...]:
-    """Run the one reverse loop; return s̄ (T+1, …, S), and what else the steps gave, each (T, …)."""
+    trace: Trace, direct: ByStep, state_bar: Array, nonfinite: str, memory: bool = False
+) -> tuple[Array | None, ...]:
+    """Run the one reverse loop.
+
+    Returns s̄ (T+1, …, S), c̄_1 … c̄_T (T, …, H) if `memory` is asked for and there is one, else None, and what
+    else the backward steps gave, each (T, …).
+    """
     cell, xp = trace.cell, trace.cell.xp
-    bars, rows = [], []
+    factors = cell.factors_by_step(trace.saved)
+    bars, cells, rows = [], [], []
     for t in reversed(range(trace.steps)):
         state_bar = state_bar + direct(t)
         bars.append(state_bar)
-        here = tuple(f[t, ...] for f in factors)
+        here = factors(t)
+        cells.append(cell.memory_gradients(here, state_bar) if memory else None)
         state_bar, *deltas = cell.at(t).backward_step(here, state_bar)
         rows.append(deltas)
     bars.append(state_bar)
@@ -229,7 +233,8 @@ def _reverse(
             stacks[id(column[0])] = xp.stack(column)
     states = xp.stack(bars[::-1])
     check_from_trace(trace, "grads.states", states, nonfinite)
-    return states, *(stacks[id(column[0])] for column in columns)
+    total = None if cells[0] is None else xp.stack(cells[::-1])
+    return states, total, *(stacks[id(column[0])] for column in columns)
 
 
 def _start(trace: Trace, d_outputs: Any, d_final: Array | None, nonfinite: str) -> tuple[ByStep, Array]:

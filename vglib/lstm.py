@@ -115,11 +115,10 @@ class LSTM(Recurrence):
         through_o = do * xp.concat([w_o, xp.zeros_like(w_o)], axis=-1)
         return xp.concat([through_o + dh_dc * c_rows, c_rows], axis=-2)
 
-    def memory_gradients(self, factors: Arrays, d_states: Array) -> Array:
-        """Return c̄_t (T+1, B, H), h_t following c_t; s_0 is given as two blocks, so there it is [s̄_0]_c."""
-        d_h, d_c = d_states[..., : self.hidden], d_states[..., self.hidden :]
-        total = d_c[1:, ...] + d_h[1:, ...] * factors[4]
-        return self.xp.concat([d_c[:1, ...], total])
+    def memory_gradients(self, factors: Arrays, d_state: Array) -> Array:
+        """Return c̄_{t+1} (…, B, H), h_{t+1} following c_{t+1}."""
+        d_h, d_c = d_state[..., : self.hidden], d_state[..., self.hidden :]
+        return d_c + d_h * factors[4]
 
     def open_gates(self, a: Array) -> tuple[Array, Array, Array, Array]:
         """Return i, f, g, o, each (…, H), from the pre-activations (…, 4H)."""

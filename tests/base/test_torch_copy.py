@@ -59,7 +59,7 @@ def assert_same(torch, module, suffix, cell, x, state, take, tolerance=1e-12):
             close(grads.parameters[name], weight.grad, tolerance)
 
 
-@given(steps=st.integers(1, 7), batch=st.integers(1, 4), inputs=st.integers(1, 5), hidden=st.integers(1, 5))
+@given(steps=st.integers(1, 40), batch=st.integers(1, 4), inputs=st.integers(1, 5), hidden=st.integers(1, 5))
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 @pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
 def test_equals_nn_rnn(torch, nonlinearity, precision, tolerance, steps, batch, inputs, hidden):

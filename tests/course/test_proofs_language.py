@@ -24,6 +24,7 @@ SAME = [
     ("c[ t + 1 ] = c[t−1]", "c[t+1] = c[t-1]"),
     ("0.25 = 1/4", "25/100 = 1/4"),
     ("a = (b)", "a = b"),
+    ("c̄_{t+1} = h_{t}", "c_bar[t+1] = h[t]"),
 ]
 
 WRONG = [
@@ -43,6 +44,8 @@ WRONG = [
     ("d(c[t+1, c[t]) = f[t+1]", "column 11: `]` is missing here, for what opens in column 4"),
     ("c[s] = 1", "column 3: a step in time is t, t+1 or t-1; 's' came"),
     ("c[t+1.5] = 1", "column 3: a step in time is"),
+    ("c_{t+1 = 1", "column 8: `}` is missing here, for what opens in column 3"),
+    ("{a} = 1", "column 1: a symbol, a number or a bracket is wanted here; `{` came"),
     ("c[2] = 1", "column 3: a step in time is"),
     ("a^b = 1", "column 3: an exponent is a whole number"),
     ("a^0.5 = 1", "column 3: an exponent is a whole number"),

@@ -199,8 +199,8 @@ WRONG = {
         ([G, ETA, CLIPPED, SCALED, WAY], 5, "it divides by norm(g_new)"),
         ([G, ETA, LONG, FACTOR, UP, CLIPPED, WAY], 7, "norm is"),
         ([G, ETA, LONG, FACTOR, UP, CLIPPED, SCALED, SIZE], 0, "none of them is the claim"),
-        ([("g = 0", "hypothesis")], 1, "The hypothesis is g != 0"),
-        ([("eta != 0", "hypothesis")], 1, "The hypothesis is eta > 0"),
+        ([("g = 0", "hypothesis")], 1, "The hypotheses are: g != 0, eta > 0"),
+        ([("eta != 0", "hypothesis")], 1, "The hypotheses are: g != 0, eta > 0"),
         ([("g > 0", "hypothesis")], 1, "`>` compares numbers; a column of n numbers came"),
         ([G, ("g_new != 0", "sign")], 2, "norm(g_new) may be 0"),
         ([("norm(g + g_new) = norm(g) + norm(g_new)", "norm")], 1, "left minus right leaves"),
@@ -231,7 +231,7 @@ WRONG = {
         ([("F(y) = 0", "hypothesis")], 1, "nothing of the kind is given"),
         ([("y = x - F(x)", "definition")], 1, "The definition is y = x + F(x)"),
         ([("x_bar = y", "algebra")], 1, "it compares a row of n numbers and a column of n numbers"),
-        ([("F(x, y) = 0", "hypothesis")], 1, "F takes 1; 2 came"),
+        ([("F(x, y) = 0", "hypothesis")], 1, "F takes 1, not 2"),
     ],
 }
 

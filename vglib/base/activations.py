@@ -50,8 +50,9 @@ def _tanh_derivative(xp: ModuleType, a: Array) -> Array:
 
 def _sigmoid(xp: ModuleType, a: Array) -> Array:
     """1 / (1 + z) for a ≥ 0 and z / (1 + z) below, z = exp(−|a|): exact in both tails."""
-    z = xp.exp(xp.where(a < 0, a, -a))  # −|a|, but autograd takes the slope of |a| at 0 to be 0
-    return xp.where(a < 0, z, xp.ones_like(z)) / (1.0 + z)
+    # A second exponential costs a quarter of a choice by `where`. Autograd is right at 0, too: there it takes
+    # the slope of |a| to be 0 and that of the minimum ½.
+    return xp.exp(xp.minimum(a, 0.0)) / (1.0 + xp.exp(-xp.abs(a)))
 
 
 def _sigmoid_derivative(xp: ModuleType, a: Array) -> Array:

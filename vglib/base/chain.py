@@ -61,6 +61,11 @@ class Chain:
         """Return the local derivatives of all steps at once, each (T, B, …), from what the steps kept."""
         raise NotImplementedError(f"{type(self).__name__}.factors")
 
+    def factors_by_step(self, saved: Arrays) -> Callable[[int], Arrays]:
+        """Return t ↦ the factors of step t."""
+        factors = self.factors(saved)
+        return lambda t: tuple(f[t, ...] for f in factors)
+
     def jacobians(self, saved: Arrays) -> Array:
         """Return ∂s_{t+1}/∂s_t of all steps, (T, B, S, S), from what the steps kept."""
         matrices = []
@@ -80,15 +85,15 @@ class Chain:
         """Return ∂L/∂x, of the shape of x, from s̄ (T+1, B, S) and the same."""
         raise NotImplementedError(f"{type(self).__name__}.input_gradients")
 
-    def memory_gradients(self, factors: Arrays, d_states: Array) -> Array | None:
-        """Return the total ∂L/∂c_t (T+1, B, H) of a cell that carries a memory c; None for all others.
+    def memory_gradients(self, factors: Arrays, d_state: Array) -> Array | None:
+        """Return the total ∂L/∂c_{t+1} (…, B, H) of a cell that carries a memory c; None for all others.
 
         Parameters
         ----------
         factors : tuple of Array
-            Of all steps.
-        d_states : Array, shape (T+1, B, S)
-            ∂L/∂s_t, a block's with the other blocks held fixed.
+            Of the step that leads to s_{t+1}, or of several.
+        d_state : Array, shape (…, B, S)
+            ∂L/∂s_{t+1}, a block's with the other blocks held fixed.
         """
         return None
 

@@ -15,7 +15,7 @@ Index legend: T steps, B sequences, D inputs, H units, S state size, G gates; t 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from .trace import Trace
 
 __all__ = ["Arrays", "Recurrence", "check_cell"]
+
+CHUNK = 16
+"""Steps that are projected at a time, and whose factors are held."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -136,13 +139,34 @@ class Recurrence(Weights, Chain):
     def begin(self, x: Array, initial: Array | None, nonfinite: str) -> tuple[Array, Iterable[Step]]:
         """Return s_0, and the cell's step with the projected input of each moment."""
         self.check_input(x, nonfinite)
-        state = self.check_initial(initial, x.shape[1], nonfinite)
-        projected, runner = self.project(x), self.along_rows()
-        return state, (partial(runner.step, projected[t, ...]) for t in range(x.shape[0]))
+        return self.check_initial(initial, x.shape[1], nonfinite), self._steps(x)
+
+    def _steps(self, x: Array) -> Iterator[Step]:
+        steps, runner = x.shape[0], self.along_rows()
+        for start in range(0, steps, CHUNK):  # all projected at once would be as much memory as the trace
+            projected = self.project(x[start : min(start + CHUNK, steps), ...])
+            yield from (partial(runner.step, projected[t, ...]) for t in range(projected.shape[0]))
 
     def at(self, t: int) -> Self:
         """Return the cell itself: it is the same at every moment."""
         return self
+
+    def factors_by_step(self, saved: Arrays) -> Callable[[int], Arrays]:
+        """Return t ↦ the factors of step t, made a few steps at a time.
+
+        All at once would take more memory than the trace, which costs more than it saves; one by one is slow
+        where the arrays are small.
+        """
+        held: dict[str, Any] = {"start": 0, "stop": 0}
+
+        def factors(t: int) -> Arrays:
+            if not held["start"] <= t < held["stop"]:
+                start = max(0, t + 1 - CHUNK)
+                here = self.factors(tuple(kept[start : t + 1, ...] for kept in saved))
+                held.update(start=start, stop=t + 1, factors=here)
+            return tuple(f[t - held["start"], ...] for f in held["factors"])
+
+        return factors
 
     def jacobians(self, saved: Arrays) -> Array:
         """Return all one-step Jacobians in one product."""

@@ -9,7 +9,7 @@ from typing import Any
 from .arrays import Array, check_finite
 from .chain import Chain
 from .errors import NonFiniteError, choice
-from .recurrence import Arrays, Recurrence
+from .recurrence import Recurrence
 
 __all__ = [
     "WANTS",
@@ -136,15 +136,25 @@ def check_want(want: Any) -> tuple[str, ...]:
 
 def gathered(
     trace: Trace,
-    factors: Arrays,
     states: Array,
+    cells: Array | None,
     deltas: Sequence[Array],
     want: Sequence[str],
     nonfinite: str,
 ) -> Gradients:
-    """Return what is wanted of the gradients, from s̄ (T+1, B, S) and what else the backward steps gave."""
+    """Return what is wanted of the gradients.
+
+    Parameters
+    ----------
+    states : Array, shape (T+1, B, S)
+        s̄_0 … s̄_T.
+    cells : Array, shape (T, B, H), or None
+        c̄_1 … c̄_T of a cell that carries a memory.
+    deltas : sequence of Array, each (T, B, …)
+        What else the backward steps gave.
+    """
     cell, xp = trace.cell, trace.cell.xp
-    parameters = inputs = cells = None
+    parameters = inputs = None
     if "parameters" in want:
         parameters = cell.parameter_gradients(trace, deltas)
         for name, gradient in parameters.items():
@@ -152,10 +162,10 @@ def gathered(
     if "inputs" in want:
         inputs = cell.input_gradients(trace, states, deltas)
         check_from_trace(trace, "grads.inputs", inputs, nonfinite)
-    if "states" in want:
-        cells = cell.memory_gradients(factors, states)
-        if cells is not None:
-            check_from_trace(trace, "grads.cells", cells, nonfinite)
+    if cells is not None:  # nothing stands between h_0 and c_0
+        cells = xp.concat([cell.split(states[:1, ...])["c"], cells]) if "states" in want else None
+    if cells is not None:
+        check_from_trace(trace, "grads.cells", cells, nonfinite)
     # A copy, lest whoever keeps the gradient by the initial state keeps all states with it.
     initial = xp.asarray(states[0, ...], copy=True)
     return Gradients(parameters, inputs, states if "states" in want else None, initial, cells)

@@ -77,13 +77,13 @@ def carried(
 ) -> tuple[Array, Array]:
     """Return s̄_{t+1} for t = start … T−1, and what arrives at s_start; what crosses s_t is times carry[t]."""
     cell, xp = trace.cell, trace.cell.xp
-    factors = cell.factors(trace.saved)
+    factors = cell.factors_by_step(trace.saved)
     nothing = xp.zeros_like(trace.states[0, ...])
     bar, bars = nothing, []
     for t in reversed(range(start, trace.steps)):
         bar = bar + direct(t)
         bars.append(bar)
-        bar, _, _ = cell.backward_step(tuple(f[t, ...] for f in factors), bar)
+        bar, _, _ = cell.backward_step(factors(t), bar)
         if carry is not None and carry[t] != 1:
             bar = bar * carry[t] if carry[t] else nothing  # a product with 0 would let NaN through
     return xp.stack(bars[::-1]), bar
@@ -98,4 +98,4 @@ def gradients_of(trace: Trace, bars: Array, initial: Array, want: Sequence[str],
     factors = cell.factors(trace.saved)
     _, *deltas = cell.backward_step(tuple(merged(xp, f) for f in factors), merged(xp, bars))
     by_step = [xp.reshape(delta, (trace.steps, trace.batch, -1)) for delta in deltas]
-    return gathered(trace, factors, states, by_step, want, nonfinite)
+    return gathered(trace, states, cell.memory_gradients(factors, bars), by_step, want, nonfinite)

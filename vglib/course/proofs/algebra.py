@@ -109,11 +109,7 @@ class Algebra:
             return Element(SQUARE, {(): sp.Integer(1)})
         symbols = self.theorem.symbols
         if name not in symbols:
-            near = difflib.get_close_matches(name, symbols, 1, 0.5)
-            base, _, rest = name.rpartition("_")
-            near = [base] if base in symbols and rest[:1] in ("t", "1", "0") else near
-            like = f"; did you mean {near[0]}{'[t]' if symbols[near[0]].timed else ''}?" if near else ""
-            raise MathError(f"unknown symbol {name}{like or '; known are ' + ', '.join(symbols)}")
+            raise MathError(self._unknown(name))
         if symbols[name].timed != (step is not None):
             raise MathError(
                 f"{name} needs its step: {name}[t] or {name}[t+1]"
@@ -124,6 +120,18 @@ class Algebra:
             raise MathError(f"{name}[t{step:+d}] is far away: only steps t-{FAR} to t+{FAR} are allowed here")
         text = name if step is None else f"{name}[t{step:+d}]" if step else f"{name}[t]"
         return self._atom(text, symbols[name].shape)
+
+    def _unknown(self, name: str) -> str:
+        """Say what may have been meant by a symbol that does not exist."""
+        symbols = self.theorem.symbols
+        if name[0] == "d" and name[1:] in symbols:
+            return f"unknown symbol {name}; a local derivative is written d(y, x)"
+        base, _, index = name.rpartition("_")
+        meant = base if base in symbols and index[:1] in ("t", "1", "0") else None
+        for near in [meant] if meant else difflib.get_close_matches(name, symbols, 1, 0.5):
+            return f"unknown symbol {name}; did you mean {near}{'[t]' if symbols[near].timed else ''}?"
+        listed = ", ".join(name for name, symbol in symbols.items() if not symbol.spare)
+        return f"unknown symbol {name}; known are {listed}"
 
     def _shapes(self) -> list[tuple[str, str]]:
         return [symbol.shape for symbol in self.theorem.symbols.values()]
@@ -137,8 +145,8 @@ class Algebra:
             near = difflib.get_close_matches(name, wanted, 1)
             raise MathError(f"unknown function {name}{f'; did you mean {near[0]}?' if near else ''}")
         if len(trees) != wanted[name]:
-            example = "d(y, x), the local derivative of y by x" if name == "d" else f"{wanted[name]}"
-            raise MathError(f"{name} takes {example}; {len(trees)} came")
+            example = ": d(y, x) is the local derivative of y by x" if name == "d" else ""
+            raise MathError(f"{name} takes {wanted[name]}, not {len(trees)}{example}")
         items = [self.element(tree, divisors) for tree in trees]
         if name == "d":
             return self.derivative_atom(*items, trees[1])
@@ -280,7 +288,7 @@ class Algebra:
     def product(self, a: Element, b: Element) -> Element:
         """Return a · b in this order."""
         if ANY in (a.shape, b.shape):
-            return Element(ANY, {})
+            return Element(b.shape if a.shape == ANY else a.shape, {})
         if a.shape == NUMBER:
             return self.scaled(b, a.number)
         if b.shape == NUMBER:

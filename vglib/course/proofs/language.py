@@ -241,13 +241,15 @@ class _Reader:
         if kind == "index":
             self.take()
             return self.index(word, sign.translate(_SUBSCRIPT), opened)
+        if word.endswith("_") and sign == "{":  # as in LaTeX
+            word, sign = word[:-1], "["
         if sign == "[" and kind == "sign":
-            self.take()
+            closing = {"[": "]", "{": "}"}[self.take()[1]]
             start = self.tokens[self.at][2]
-            while self.peek() not in ("]", "end", "=", "[", "("):
+            while self.peek() not in (closing, "end", "=", "[", "("):
                 self.take()
             if self.peek() in ("=", "[", "(", "end"):
-                self.expect("]", opened)
+                self.expect(closing, opened)
             inside = self.text[start - 1 : self.tokens[self.at][2] - 1]
             self.take()
             return self.index(word, inside, start)

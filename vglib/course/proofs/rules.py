@@ -53,7 +53,7 @@ def _fact(work: Work, step: Step, kind: str) -> None:
                 raise Wrong("that is the claim itself: it is to be shown, and cannot be assumed.")
             raise Wrong(f"the equation is right, but it is a {name}, not a {kind}.")
     for tree in (tree for fact in kinds[kind] for tree in instances(fact)):
-        if tree[1] in step.tree[1:]:
+        if tree[0] == step.sign and tree[1] in step.tree[1:]:
             raise Wrong(f"that is not what it says. The {kind} is {write(tree)}.")
     listed = ", ".join(fact.text for fact in kinds[kind]) or "none here"
     if kind == "definition":

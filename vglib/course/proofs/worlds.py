@@ -213,6 +213,8 @@ def agrees(relation: Tree, world: World) -> bool:
         return True
     except (FloatingPointError, ZeroDivisionError, OverflowError):
         return True  # a division by 0 is caught elsewhere, and for all values
+    except (TypeError, ValueError):
+        return False  # shapes that the symbolic side let through
     near = ends[0] <= _TOLERANCE * max(1.0, *ends[1:])
     if sign == "=":
         return bool(near)
