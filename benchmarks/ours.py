@@ -16,6 +16,7 @@ __all__ = [
     "log_norms",
     "lstm_gradients",
     "lstm_steps",
+    "lstm_stream",
     "steps",
     "stream",
 ]
@@ -41,9 +42,9 @@ def lstm_steps(backend: str, device: str) -> Contender:
     return steps(backend, device, BLOCKS, LSTM)
 
 
-def stream(backend: str, device: str) -> Contender:
+def stream(backend: str, device: str, sizes: Sizes = SHORT, kind: type[Recurrence] = RNN) -> Contender:
     """All one-step Jacobians one after the other; each is complete before the next and none is kept."""
-    problem = Problem(SHORT, backend, device)
+    problem = Problem(sizes, backend, device, kind=kind)
     trace, xp, v = problem.trace(), problem.cell.xp, problem.probe
 
     def call() -> None:
@@ -58,6 +59,11 @@ def stream(backend: str, device: str) -> Contender:
         }
 
     return Contender(call, evidence)
+
+
+def lstm_stream(backend: str, device: str) -> Contender:
+    """All one-step Jacobians of an LSTM one after the other."""
+    return stream(backend, device, BLOCKS, LSTM)
 
 
 def gradients(backend: str, device: str, kind: type[Recurrence] = RNN) -> Contender:

@@ -175,9 +175,10 @@ def test_d_outputs_by_chunk(torch, backend, problem):
     check_gradients(backend, got, by_autograd(torch, p, passes_of(T, 2, 5)))
 
 
+@pytest.mark.parametrize("of", ["leaky", "lstm", "gru"])
 @pytest.mark.parametrize(("k1", "k2"), PAIRS)
-def test_stream_yields_the_windows(torch, backend, dtype, problem, k1, k2):
-    p = problem(backend, "leaky", dtype, T=T)
+def test_stream_yields_the_windows(torch, backend, dtype, problem, of, k1, k2):
+    p = problem(backend, of, dtype, T=T)
     asked = []
 
     def x(start, stop):

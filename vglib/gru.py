@@ -16,8 +16,9 @@ The input side has δ = [δr, δz, δn], the recurrent side [δr, δz, δn ⊙ r
 This is PyTorch's form. Cho et al. (2014) multiply h_t by r *before* W_hn, and many texts let z stand for how
 much of the *new* comes in: their z is 1 − z here.
 
-Index legend: t time, T steps, B sequences, D inputs, H units; gates of step t stand without an index;
-σ(a) = 1/(1 + exp(−a)); z′ = σ′ and n′ = tanh′ at the gate's own pre-activation.
+Index legend: t time, T steps, B sequences, D inputs, H units; gates without an index are those of step t,
+which leads to h_{t+1}: many texts write z_{t+1} for this z; σ(a) = 1/(1 + exp(−a)); z′ = σ′ and n′ = tanh′ at
+the gate's own pre-activation.
 
 Sources: Cho et al. (2014); the place of r and the weight names are those of `torch.nn.GRU`; `chrono`: Tallec
 and Ollivier (2018).

@@ -17,11 +17,13 @@ gate of 1 with a closed output gate passes on unchanged. `bptt.Gradients` has bo
 
 There are no peepholes: the gates do not see c_t.
 
-Index legend: t time, T steps, B sequences, D inputs, H units; gates of step t stand without an index;
-σ(a) = 1/(1 + exp(−a)), i′ = σ′(a_i) and so on; δ_t = ∂L/∂a_t (B, 4H); s_t = [h_t; c_t] (B, 2H).
+Index legend: t time, T steps, B sequences, D inputs, H units; gates without an index are those of step t,
+which leads to s_{t+1}: many texts write f_{t+1} for this f; σ(a) = 1/(1 + exp(−a)), i′ = σ′(a_i) and so on;
+δ_t = ∂L/∂a_t (B, 4H); s_t = [h_t; c_t] (B, 2H).
 
-Sources: Hochreiter and Schmidhuber (1997); the forget gate: Gers, Schmidhuber and Cummins (2000); its bias:
-Jozefowicz, Zaremba and Sutskever (2015); `chrono`: Tallec and Ollivier (2018).
+Sources: Hochreiter and Schmidhuber (1997), whose cell had no forget gate, f = 1; the forget gate: Gers,
+Schmidhuber and Cummins (2000); its bias: Jozefowicz, Zaremba and Sutskever (2015); `chrono`: Tallec and
+Ollivier (2018).
 """
 
 from __future__ import annotations
@@ -138,7 +140,7 @@ def gates(trace: Trace) -> dict[str, Array]:
     Returns
     -------
     dict of str to Array, each (T, B, H)
-        'i', 'f', 'g', 'o'; row t is of the step from s_t to s_{t+1}.
+        'i', 'f', 'g', 'o'; row t is of the step from s_t to s_{t+1}: it makes c_{t+1} and h_{t+1}.
 
     Raises
     ------
@@ -169,7 +171,9 @@ def forget_bias(cell: LSTM, value: float = 1.0) -> LSTM:
 
     References
     ----------
-    Gers, Schmidhuber and Cummins (2000); Jozefowicz, Zaremba and Sutskever (2015).
+    F. Gers, J. Schmidhuber and F. Cummins, Learning to forget: continual prediction with LSTM, Neural
+    Computation 12, 2000. R. Jozefowicz, W. Zaremba and I. Sutskever, An empirical exploration of recurrent
+    network architectures, ICML 2015.
 
     Examples
     --------
@@ -220,8 +224,9 @@ def forget_bias_(module: Any, value: float = 1.0) -> tuple[str, ...]:
 def chrono(cell: LSTM, longest: int, seed: int = 0) -> LSTM:
     """Return the cell with biases that make it remember over up to `longest` steps from the start.
 
-    The forget bias of each unit is log u with u from U(1, longest − 1), so that it keeps its memory for about
-    u steps; its input bias is −log u, so that what it adds up stays of order 1. All other biases are 0.
+    The forget bias of each unit is log u with u from U(1, longest − 1): at first f = u/(1 + u), so that the
+    unit keeps its memory for about u steps. Its input bias is −log u: i = 1 − f, so that what it adds up
+    stays of order 1. All other biases are 0.
 
     Parameters
     ----------

@@ -94,7 +94,7 @@ def backprop(
     Returns
     -------
     Gradients
-        `states[t]` is the sum of what the windows carry at s_t, 0 where none comes by.
+        `states[t]` is the sum of what the windows carry at s_t, 0 where none comes by; so is `cells[t]`.
 
     Raises
     ------

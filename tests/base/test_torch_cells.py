@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vglib import GRU, LSTM, bptt
+from vglib import GRU, LSTM, RNN, bptt
 
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 CELLS = {"LSTM": LSTM, "GRU": GRU}
@@ -106,6 +106,17 @@ def test_to_torch_copies_from_any_library_and_back(torch, backend, name):
     for weight in NAMES:
         np.testing.assert_array_equal(back.parameters[weight].numpy(), backend.numpy(cell.parameters[weight]))
         assert np.all(backend.numpy(cell.parameters[weight]) != 0)
+
+
+@pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
+def test_to_the_one_step_cell_and_back(torch, backend, kind):
+    cell = backend.cell(3, 4, kind=kind)
+    single = cell.to_torch(one_step=True)
+    assert type(single) is getattr(torch.nn, f"{kind.torch_name}Cell")
+    back = kind.from_torch(single)
+    for weight in NAMES:
+        np.testing.assert_array_equal(back.parameters[weight].numpy(), backend.numpy(cell.parameters[weight]))
+        assert getattr(single, weight).data_ptr() != back.parameters[weight].data_ptr()
 
 
 def test_absent_biases_are_zeros(torch, module, name):

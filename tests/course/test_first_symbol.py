@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 first_symbol = pytest.importorskip("vglib.course.reproductions.first_symbol")
 
 from vglib.base.data import first_symbol as draw  # noqa: E402
-from vglib.course.reproductions import last_step  # noqa: E402
+from vglib.course.reproductions import first_of_four, last_step  # noqa: E402
 
 STARTS = {settings["start"]: settings for settings in first_symbol.REPRODUCTION.settings}
 TINY = {"steps": 6, "hidden": 5, "batch": 3, "updates": 5, "every": 2, "tested": 20, "probed": 4}
@@ -76,6 +76,14 @@ def test_starts_differ_in_biases_alone():
         first_symbol._start({**STARTS["PyTorch"], "start": "bias 3"}, 0)
 
 
+def test_one_of_four_is_the_same_but_for_the_symbols():
+    for settings in first_of_four.REPRODUCTION.settings:
+        assert {**settings, "symbols": 8} == STARTS[settings["start"]]
+    # Whoever guesses is right twice as often.
+    tiny = {**settings, **TINY, "tested": 400, "rate": 1e-9}
+    assert first_symbol.run(tiny, 0)["accuracy"][-1] == pytest.approx(1 / 4, abs=0.1)
+
+
 @pytest.mark.parametrize("scale", [1.0, 1e-6])
 def test_the_message_is_the_gradient_by_the_inputs(scale):
     task = draw(4, 3, xp=torch, dtype="float32", symbols=2, fillers=2)
@@ -109,11 +117,15 @@ def test_the_message_is_measured_where_float32_has_only_zeros():
     assert last_step.input_message(reader, task.x, task.target) == [None] * 199 + [0.0]
 
 
-@pytest.mark.parametrize("start", STARTS)
-def test_what_is_stored_is_what_it_computes(start):
-    stored = store.load("first_symbol", **STARTS[start])[0]
+STORED = [("first_symbol", settings) for settings in STARTS.values()]
+STORED += [("first_of_four", settings) for settings in first_of_four.REPRODUCTION.settings]
+
+
+@pytest.mark.parametrize(("name", "settings"), STORED)
+def test_what_is_stored_is_what_it_computes(name, settings):
+    stored = store.load(name, **settings)[0]
     assert stored["seed"] == 0
-    now = first_symbol.run({**STARTS[start], "updates": 50}, 0)
+    now = first_symbol.run({**settings, "updates": 50}, 0)
     np.testing.assert_allclose(now["before"], stored["numbers"]["before"], rtol=1e-4, atol=1e-4)
     # Floats of another machine's kernels: the same to a few digits, no more.
     np.testing.assert_allclose(now["loss"], stored["numbers"]["loss"][:1], rtol=1e-3)

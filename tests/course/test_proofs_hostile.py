@@ -342,3 +342,43 @@ def test_numbers_of_steps_hold_a_step_to_what_it_says_it_uses(data):
     chosen = data.draw(st.sets(st.integers(1, 7)))
     last = (*proof[7], sorted(chosen)) if chosen else ("c_bar[t] = c_bar[t+1]", "substitute", 1)
     assert check("lstm_passthrough", [*proof[:7], last]).passed == ({3, 4, 5, 6, 7} <= chosen)
+
+
+def rewritten(draw, tree, commutes):
+    """Return the same mathematics, written otherwise."""
+    if type(tree) is not list or tree[0] in ("symbol", "at"):
+        return ["+", tree, 0] if draw(st.integers(0, 5)) == 0 else tree
+    if tree[:2] == ["call", "d"]:
+        return tree
+    tree = [tree[0]] + [item if type(item) is str else rewritten(draw, item, commutes) for item in tree[1:]]
+    if draw(st.booleans()):
+        if tree[0] == "+" or (tree[0] == "*" and commutes):
+            return [tree[0], tree[2], tree[1]]
+        if tree[0] == "-":
+            return ["+", tree[1], ["neg", tree[2]]]
+        if tree[0] == "neg":
+            return ["*", -1, tree[1]]
+        if tree[0] == "*" and type(tree[2]) is list and tree[2][0] in "+-":
+            return [tree[2][0], ["*", tree[1], tree[2][1]], ["*", tree[1], tree[2][2]]]
+        if tree[0] == "T" and type(tree[1]) is list and tree[1][0] == "*":
+            return ["*", ["T", tree[1][2]], ["T", tree[1][1]]]
+    return tree
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_what_is_only_written_otherwise_is_algebra(data):
+    from vglib.course.proofs.algebra import Algebra
+    from vglib.course.proofs.elements import MathError
+
+    name = data.draw(st.sampled_from(sorted(PROOFS)))
+    left = data.draw(trees(name))
+    right = rewritten(data.draw, left, name == "lstm_passthrough")
+    divisors: list = []
+    try:
+        check_tree(["=", left, right])
+        Algebra(THEOREMS[name]).element(left, divisors)
+    except (MathError, ValueError):
+        return
+    if not divisors:
+        assert judge(name, [[["=", left, right], "algebra", None]]).steps[0].right

@@ -78,8 +78,8 @@ def _suffix(module: Any, kind: str, layer: int | None, reverse: bool | None) -> 
     return f"_l{layer}{'_reverse' if reverse else ''}"
 
 
-def copy_to_module(cell: Any, **options: Any) -> Any:
-    """Return a one-layer `torch.nn` module of the cell's kind that holds copies of its weights."""
+def copy_to_module(cell: Any, one_step: bool, **options: Any) -> Any:
+    """Return a one-layer `torch.nn` module of this kind, or a one-step cell, with copies of the weights."""
     import torch
 
     xp = resolve_namespace(torch)
@@ -87,10 +87,10 @@ def copy_to_module(cell: Any, **options: Any) -> Any:
     like = weights["weight_hh"]
     # Making a module draws weights; that must not move torch's global random state.
     with torch.random.fork_rng(devices=[like.device] if like.device.type == "cuda" else []):
-        module = getattr(torch.nn, cell.torch_name)(
+        module = getattr(torch.nn, cell.torch_name + ("Cell" if one_step else ""))(
             cell.inputs, cell.hidden, device=like.device, dtype=like.dtype, **options
         )
     with torch.no_grad():
         for name, weight in weights.items():
-            getattr(module, f"{name}_l0").copy_(weight)
+            getattr(module, name if one_step else f"{name}_l0").copy_(weight)
     return module

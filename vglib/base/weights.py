@@ -163,15 +163,20 @@ class Weights(Parameters):
         weights = torch_copy.copy_from_module(module, cls.torch_name, layer, reverse)
         return cls(**weights, **cls._options_of(module))
 
-    def to_torch(self) -> Any:
+    def to_torch(self, one_step: bool = False) -> Any:
         """Return a one-layer `torch.nn` module of this kind with copies of the weights.
+
+        Parameters
+        ----------
+        one_step : bool
+            Return PyTorch's cell, e.g. `torch.nn.LSTMCell`, which takes one step a call.
 
         Raises
         ------
         ValueError
             A setting that torch's module lacks, e.g. the sigmoid as activation of `torch.nn.RNN`.
         """
-        return torch_copy.copy_to_module(self, **self._torch_options())
+        return torch_copy.copy_to_module(self, one_step, **self._torch_options())
 
     @classmethod
     def _options_of(cls, module: Any) -> dict[str, Any]:

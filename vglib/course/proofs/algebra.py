@@ -319,6 +319,6 @@ class Algebra:
     def closed_atom(self, word: Word) -> sp.Symbol:
         """Return the number that a closed word is; it equals its own transpose."""
         word = min(word, tuple(x.T for x in reversed(word)), key=lambda w: ([not x.turned for x in w], w))
-        atom = sp.Symbol("*".join(map(str, word)))
+        atom = sp.Symbol(f"({'*'.join(map(str, word))})")
         self.inside.setdefault(atom, ("word", (word,)))
         return atom

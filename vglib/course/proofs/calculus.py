@@ -83,7 +83,7 @@ def _why(
         return f"{count} Missing: {text}.{later}"
     return (
         f"it should say {x.split('[')[0]}_bar{x[len(quantity[1]) :]} = {' + '.join(map(write, terms))}; "
-        f"left minus right leaves {show(work.algebra.tidied(rest))}."
+        f"left minus right leaves {show(work.algebra.tidied(rest), 120)}."
     )
 
 
@@ -97,7 +97,7 @@ def differentiate(work: Work, step: Step) -> None:
     if known.remainder(work.minus(other, found)).terms:
         raise Wrong(
             f"with all else held fixed, the derivative of {write(of)} by {write(by)} is {show(found)}, "
-            f"not {show(other)}."
+            f"not {show(other, 120)}."
         )
 
 

@@ -183,7 +183,7 @@ class _Judge:
         for divisor in step.divisors:
             if 0 not in known.sign(divisor.number):
                 continue
-            text = show(divisor)
+            text = show(divisor, 120)
             more = self.work.known(right + self._unstated())
             help_ = "" if 0 in more.sign(divisor.number) else f" See the hypotheses: {self._listed()}."
             raise Wrong(f"it divides by {text}, and no earlier step says that {text} is not 0.{help_}")

@@ -137,8 +137,11 @@ def numerator(expr: sp.Expr) -> sp.Expr:
     return sp.expand(sp.fraction(sp.together(expr))[0] if fractions else expr)
 
 
-def show(what: Element | sp.Expr) -> str:
-    """Return text as a learner would write it."""
+def show(what: Element | sp.Expr, most: int | None = None) -> str:
+    """Return text as a learner would write it, of `most` characters if that is given."""
+    if most is not None:
+        text = show(what)
+        return text if len(text) <= most else f"{text[: most - 1]}…"
     if isinstance(what, Element):
         parts = []
         for word, factor in sorted(what.terms.items(), key=lambda item: [str(x) for x in item[0]]):
@@ -158,4 +161,6 @@ def show(what: Element | sp.Expr) -> str:
             what.args, key=lambda part: (part.could_extract_minus_sign(), len(str(part)), str(part))
         )
         return " + ".join(map(show, parts)).replace("+ -", "- ")
+    if isinstance(what, sp.Symbol) and what.name.startswith("("):
+        return what.name[1:-1]  # a closed word needs its brackets only beside others
     return sp.sstr(what).replace("**", "^")

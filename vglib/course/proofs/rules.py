@@ -81,9 +81,8 @@ def follows(work: Work, step: Step, extra: Callable[[Known], list[Element]] | No
         return
     rest = known.remainder(work.difference(step))
     if rest.terms:
-        raise Wrong(
-            f"left minus right leaves {show(work.algebra.tidied(rest))}, and nothing used here makes that 0."
-        )
+        left = show(work.algebra.tidied(rest), 120)
+        raise Wrong(f"left minus right leaves {left}, and nothing used here makes that 0.")
 
 
 def substitute(work: Work, step: Step) -> None:
@@ -105,7 +104,7 @@ def sign(work: Work, step: Step, known: Known | None = None) -> None:
     if not found <= wanted:
         may = {-1: "negative", 0: "0", 1: "positive"}
         bad = " or ".join(may[one] for one in sorted(found - wanted, reverse=True))
-        raise Wrong(f"as far as the steps used here say, {show(number)} may be {bad}.")
+        raise Wrong(f"as far as the steps used here say, {show(number, 120)} may be {bad}.")
 
 
 def norm(work: Work, step: Step) -> None:
@@ -193,7 +192,7 @@ def square_root(work: Work, step: Step) -> None:
     rest = known.remainder(work.minus(*squares))
     if rest.terms:
         raise Wrong(
-            f"the squares of the two sides differ by {show(rest)}, as far as the steps used here say."
+            f"the squares of the two sides differ by {show(rest, 120)}, as far as the steps used here say."
         )
 
 

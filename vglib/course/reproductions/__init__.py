@@ -17,6 +17,7 @@ NAMES: tuple[str, ...] = (
     "clipping",
     "copying",
     "depth",
+    "first_of_four",
     "first_symbol",
     "initialization",
     "pixels",
