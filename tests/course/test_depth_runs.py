@@ -34,7 +34,6 @@ def test_it_is_a_function_of_settings_and_seed():
     assert depth.run(SMALL | BLOCKS, 3) == first
     assert depth.run(SMALL | BLOCKS, 4) != first
     assert len(first["loss"]) == 1
-    assert first["before"]["places"] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("kind", [PLAIN, BLOCKS, BLOCKS | {"branch": 1, "beta": "1", "activation": "tanh"}])
@@ -99,8 +98,8 @@ def test_the_gradient_is_the_product_of_jacobians():
         delta = message[0] * slope
         weights.insert(0, delta.T @ state)
         message.insert(0, delta @ W)
-    sizes = [math.log10(np.linalg.norm(m) / np.linalg.norm(message[-1])) for m in message]
-    np.testing.assert_allclose(found["message"], sizes, rtol=1e-9, atol=1e-12)
+    size = math.log10(np.linalg.norm(message[0]) / np.linalg.norm(message[-1]))
+    assert found["message"] == pytest.approx(size, rel=1e-9)
     ratio = math.log10(np.linalg.norm(weights[0]) / np.linalg.norm(weights[-1]))
     assert found["weights"] == pytest.approx(ratio, rel=1e-9)
     rows = states[-1] / np.linalg.norm(states[-1], axis=1, keepdims=True)

@@ -18,10 +18,10 @@ What a run records:
 `accuracy`     share of right answers on the test images at the end; None if training diverged
 `loss`         mean training loss of each epoch; None where it was not finite
 `diverged_at`  the update whose loss or gradient was no longer finite, which ends training; None if never
-`before`       before the first update: `places`, block numbers l from 0 to K; `message` there, log₁₀ of the
-               size of ∂L/∂x_l relative to ∂L/∂x_K, so that the first entry says what arrives at the first
-               block; `weights`, log₁₀ of ∂L/∂W of the first layer relative to the last; `alike`, the mean
-               cosine between the x_K of two different images. None where a gradient is 0 or not finite
+`before`       before the first update: `message`, log₁₀ of the size of ∂L/∂x_0 relative to ∂L/∂x_K, so what
+               arrives at the first block; `weights`, log₁₀ of ∂L/∂W of the first layer relative to the last;
+               `alike`, the mean cosine between the x_K of two different images. None where a gradient is 0 or
+               not finite
 `after`        the same at the end; empty if it diverged
 `lesion`       accuracy with one block taken out, its branch set to 0, or a plain layer skipped, for every
                block; recorded at the depths `LESIONED`, empty at others
@@ -53,7 +53,7 @@ DEPTHS = (2, 8, 16, 32, 64)
 DEEPEST = 128
 LESIONED = (16, 32)
 TRAINING = {"width": 64, "rate": 0.02, "momentum": 0.9, "batch": 32, "epochs": 15}
-CLASSES, PROBES, PLACES = 10, 256, 17
+CLASSES, PROBES = 10, 256
 
 
 class DeepNet(torch.nn.Module):
@@ -176,12 +176,9 @@ def gradients(net: DeepNet, x: torch.Tensor, y: torch.Tensor) -> dict[str, Any]:
     kept: list[torch.Tensor] = []
     loss = torch.nn.functional.cross_entropy(net(x.double(), kept=kept), y)
     first, last = net.layers[0][0].weight, net.layers[-1][-1].weight
-    *signals, top, bottom = torch.autograd.grad(loss, [*kept, last, first])
-    blocks = len(signals) - 1
-    places = sorted({round(k * blocks / (PLACES - 1)) for k in range(PLACES)})
+    start, end, top, bottom = torch.autograd.grad(loss, [kept[0], kept[-1], last, first])
     return {
-        "places": places,
-        "message": [_log_ratio(signals[l], signals[-1]) for l in places],
+        "message": _log_ratio(start, end),
         "weights": _log_ratio(bottom, top),
         "alike": _alike(kept[-1].detach()),
     }
