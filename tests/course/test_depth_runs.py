@@ -131,7 +131,7 @@ def test_what_is_stored_is_what_it_computes(index):
     stored = store.load("depth", **settings)[0]
     assert stored["seed"] == 0
     now = depth.run(settings | {"epochs": 1}, 0)
-    assert now["loss"][0] == pytest.approx(stored["numbers"]["loss"][0], rel=1e-3)
+    assert now["loss"][0] == pytest.approx(stored["numbers"]["loss"][0], rel=1e-2)
     for name in ("message", "weights", "alike"):
         np.testing.assert_allclose(
             now["before"][name], stored["numbers"]["before"][name], rtol=1e-3, atol=1e-4

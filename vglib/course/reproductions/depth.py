@@ -16,7 +16,7 @@ given: Glorot's variance 1/N, He's 2/N beside a ReLU. 'orthogonal' is a random o
 What a run records:
 
 `accuracy`     share of right answers on the test images at the end; None if training diverged
-`loss`         mean training loss of each epoch; None where it was not finite
+`loss`         mean training loss of each epoch, to three digits; None where it was not finite
 `diverged_at`  the update whose loss or gradient was no longer finite, which ends training; None if never
 `before`       before the first update: `message`, log₁₀ of the size of ∂L/∂x_0 relative to ∂L/∂x_K, so what
                arrives at the first block; `weights`, log₁₀ of ∂L/∂W of the first layer relative to the last;
@@ -162,11 +162,11 @@ def run(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
     lesioned = settings["depth"] in LESIONED and not diverged
     return {
         "accuracy": None if diverged else accuracy(),
-        "loss": [float(loss) if math.isfinite(loss) else None for loss in losses],
+        "loss": [float(f"{loss:.3g}") if math.isfinite(loss) else None for loss in losses],
         "diverged_at": history.nonfinite_at,
         "before": before,
         "after": after,
-        "lesion": [accuracy(without=l) for l in range(len(net.layers))] if lesioned else [],
+        "lesion": [float(f"{accuracy(without=l):.4g}") for l in range(len(net.layers))] if lesioned else [],
     }
 
 
