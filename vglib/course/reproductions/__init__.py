@@ -19,6 +19,7 @@ NAMES: tuple[str, ...] = (
     "depth",
     "first_of_four",
     "first_symbol",
+    "gates",
     "initialization",
     "pixels",
     "recall",
