@@ -32,6 +32,7 @@ __all__ = ["Algebra"]
 
 FAR = 2  # steps from t that a proof may speak of
 MAX_INSIDE = 16  # terms within a tanh
+MAX_WORK = 30_000  # about 0.05 ms each; proofs as people write them take up to 4,000
 
 
 class Algebra:
@@ -47,6 +48,22 @@ class Algebra:
         self.theorem = theorem
         # What stands inside an atom or a letter that has an inside: name of the function, its arguments.
         self.inside: dict[sp.Symbol | str, tuple[str, tuple[Element | Word, ...]]] = {}
+        self.work_left = MAX_WORK
+
+    def spend(self, work: int) -> None:
+        """Count work that was or will be done for this proof; no clock, so that each run ends at one place.
+
+        Raises
+        ------
+        MathError
+            It has become too much.
+        """
+        self.work_left -= work
+        if self.work_left < 0:
+            raise MathError(
+                "with this step the proof is too much work to check; say which steps it uses, by their "
+                "numbers, and leave out what is not needed"
+            )
 
     # From trees -----------------------------------------------------------------------------------------
 
@@ -228,10 +245,12 @@ class Algebra:
 
     def tidied_number(self, value: sp.Expr) -> sp.Expr:
         """Return one form for expressions that are equal, so that equal atoms get one name."""
-        size(value)
+        if value.is_Symbol or value.is_Rational:
+            return value
+        self.spend(10 + 2 * sum(size(value)))
         if value.has(sp.zoo, sp.nan, sp.oo):
             raise MathError("it divides by 0")
-        return sp.cancel(value) if not (value.is_Symbol or value.is_Number) else value
+        return sp.cancel(value)
 
     def tidied(self, what: Element) -> Element:
         """Return the element with tidied coefficients, without those that are 0."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Any
+from typing import Any, TypeGuard
 
 from vglib.course.proofs.trees import MAX_DEPTH, RELATIONS, Tree, check_tree
 
@@ -77,11 +77,11 @@ def read(steps: object) -> list[list[Any]]:
     """
     if steps is None:
         raise ProofError("None came: does the function end with `return [...]`?")
-    if not isinstance(steps, list | tuple):
-        raise ProofError(f"a list of steps is wanted; {type(steps).__name__} came.")
+    if not _is_sequence(steps):
+        raise ProofError(f"a list of steps is wanted; {_kind(steps)} came.")
     if not steps:
         raise ProofError("it is empty. Begin with a definition and end with the claim.")
-    if isinstance(steps, tuple) and all(isinstance(item, str) for item in steps[:2]):
+    if type(steps) is tuple and all(type(item) is str for item in steps[:2]):
         raise ProofError("that is one step alone; put the steps into a list: [(…), (…)].")
     if len(steps) > MAX_STEPS:
         raise ProofError(f"it has {len(steps)} steps; {MAX_STEPS} are enough.")
@@ -90,22 +90,45 @@ def read(steps: object) -> list[list[Any]]:
 
 def _step(item: object, number: int) -> list[Any]:
     form = '("left = right", "rule") or ("left = right", "rule", 1, 2)'
-    if not isinstance(item, tuple | list):
-        came = repr(item) if len(repr(item)) < 60 else type(item).__name__
+    if not _is_sequence(item):
+        came = _short(item)
         raise ProofError(f"a step is a tuple {form}; {came} came. Is a comma or a bracket missing?", number)
-    if len(item) < 2 or not isinstance(item[0], str) or not isinstance(item[1], str):
+    if len(item) < 2 or type(item[0]) is not str or type(item[1]) is not str:
         raise ProofError(f"a step has an equation and the name of its rule, both as text: {form}.", number)
     uses = item[2:]
-    if len(uses) == 1 and isinstance(uses[0], list | tuple):
+    if len(uses) == 1 and _is_sequence(uses[0]):
         uses = uses[0]
+    if len(uses) > MAX_STEPS:
+        raise ProofError(f"it uses {len(uses)} steps; {MAX_STEPS} are enough.", number)
     for used in uses:
-        if isinstance(used, bool) or not isinstance(used, int):
-            raise ProofError(f"after the rule come numbers of earlier steps; {used!r:.40} is none.", number)
+        if type(used) is not int:
+            raise ProofError(f"after the rule come numbers of earlier steps; {_short(used)} is none.", number)
         if not 1 <= used < number:
-            which = "itself" if used == number else f"step {used}"
+            which = "itself" if used == number else f"step {used}" if abs(used) < 1000 else "a step far away"
             earlier = f"only 1 to {number - 1} come before it" if number > 1 else "nothing comes before it"
             raise ProofError(f"it uses {which}; {earlier}.", number)
-    return [parse(item[0], number), " ".join(item[1].lower().split())[:60], list(map(int, uses)) or None]
+    rule = " ".join(_printable(item[1][:200]).lower().split())[:60]
+    return [parse(item[0], number), rule, list(uses) or None]
+
+
+def _is_sequence(item: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    """Whether it is a list or a tuple, and no class of somebody's own that answers as it likes."""
+    return type(item) in (list, tuple)
+
+
+def _kind(item: object) -> str:
+    return type.__dict__["__name__"].__get__(type(item))
+
+
+def _short(item: object) -> str:
+    """Return a text or a small number as it stands, of anything else its kind."""
+    plain = type(item) is str or (type(item) in (int, float, bool) and abs(item) < 1e6)
+    return _printable(repr(item[:40] if type(item) is str else item)) if plain else _kind(item)
+
+
+def _printable(text: str) -> str:
+    """Return the text without halves of characters, which cannot be printed."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def parse(text: str, step: int | None = None) -> Tree:
@@ -123,7 +146,7 @@ def parse(text: str, step: int | None = None) -> Tree:
     ProofError
         With the column at which reading failed.
     """
-    tree = _Reader(str(text), step).relation()
+    tree = _Reader(text, step).relation()
     try:
         check_tree(tree)
     except ValueError as error:
@@ -135,9 +158,10 @@ class _Reader:
     """Pratt's way of reading: each operator knows how tightly it binds."""
 
     def __init__(self, text: str, step: int | None):
-        self.text, self.step, self.depth, self.at = text, step, 0, 0
         if len(text) > MAX_TEXT:
             raise ProofError(f"the equation has {len(text)} characters; at most {MAX_TEXT}.", step)
+        text = _printable(text)
+        self.text, self.step, self.depth, self.at = text, step, 0, 0
         self.tokens: list[tuple[str, str, int]] = []
         for match in _TOKEN.finditer(text.replace("\n", " ")):
             kind, word, column = match.lastgroup or "", match.group(), match.start() + 1
