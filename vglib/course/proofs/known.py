@@ -113,12 +113,17 @@ class Known:
             # p·q² = 0 and p ≠ 0 give q = 0.
             if len(sp.Add.make_args(top)) > MAX_FACTORED:
                 break
+            self.algebra.spend(20 + 10 * len(sp.Add.make_args(top)))
             factors = [factor for factor, _ in sp.factor_list(top)[1]]
-            smaller = sp.expand(sp.Mul(*(factor for factor in factors if 0 in self.sign(factor))))
+            smaller = sp.expand(sp.Mul(*(factor for factor in factors if 0 in self._cancels(factor))))
             if not smaller.free_symbols or sp.expand(smaller - top) == 0:
                 break
             top = smaller
         return []
+
+    def _cancels(self, factor: sp.Expr) -> Sign:
+        """Return the signs of a factor; of a sum only if a step says so, or p² = q² would give p = q."""
+        return self._signs().stated(factor) if factor.is_Add else self.sign(factor)
 
     def _word_rules(self, equation: Element) -> list[_Rule]:
         """Isolate a letter, or else the longest word, in a sum of words = 0."""
@@ -185,6 +190,7 @@ class Known:
         return what
 
     def _replaced(self, what: Element, rule: _Rule) -> Element:
+        self.algebra.spend(1 + len(what.terms))
         total = Element(what.shape, {})
         for word, factor in what.terms.items():
             number = self._in_number(factor, rule)
@@ -281,6 +287,7 @@ class Known:
         terms = {}
         for word, factor in what.terms.items():
             top = numerator(factor)
+            self.algebra.spend(len(sp.Add.make_args(top)) * (1 + len(self.left)))
             if top != 0 and self.left and len(sp.Add.make_args(top)) <= MAX_DIVIDED:
                 top = sp.reduced(top, self.left)[1]
             if top != 0:
@@ -302,7 +309,10 @@ class Known:
     def sign(self, number: sp.Expr) -> Sign:
         """Return the signs that a number may have, as far as is known."""
         number = self.reduced(Element(NUMBER, {(): number})).number if self.rules else number
-        return Signs(self.algebra, [(self.reduced(what), sign) for what, sign in self.signs]).of(number)
+        return self._signs().of(number)
+
+    def _signs(self) -> Signs:
+        return Signs(self.algebra, [(self.reduced(what), sign) for what, sign in self.signs])
 
 
 def _find(word: Word, part: Word) -> int | None:
