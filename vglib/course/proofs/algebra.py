@@ -143,6 +143,13 @@ class Algebra:
         symbols = self.theorem.symbols
         if name[0] == "d" and name[1:] in symbols:
             return f"unknown symbol {name}; a local derivative is written d(y, x)"
+        if name.endswith("T") and name[:-1] in symbols:
+            return f"unknown symbol {name}; did you mean {name[:-1]}.T?"
+        for at in range(1, len(name)):
+            if name[:at] in symbols and name[at:] in symbols:
+                return f"unknown symbol {name}; a product needs its `*`: {name[:at]}*{name[at:]}"
+        if name in ("tanh", "norm", "abs", "sqrt", "min", *self.theorem.functions):
+            return f"{name} is a function, its brackets come first: {name}(…)"
         base, _, index = name.rpartition("_")
         meant = base if base in symbols and index[:1] in ("t", "1", "0") else None
         for near in [meant] if meant else difflib.get_close_matches(name, symbols, 1, 0.5):
@@ -187,14 +194,19 @@ class Algebra:
         return Element(NUMBER, {(): value} if value != 0 else {})
 
     def derivative_atom(self, of: Element, by: Element, tree: Tree) -> Element:
-        """Return the local derivative d(of, by): a letter of its own, whatever its two ends are."""
+        """Return the local derivative d(of, by): a letter of its own, but for d(x, x) = I."""
         plain = [x.terms and next(iter(x.terms.items())) for x in (of, by)]
-        if type(tree) is int or tree[0] not in ("symbol", "at"):
+        if type(tree) is int or tree[0] not in ("symbol", "at") or tree[1] == "I":
             raise MathError("d(y, x) is a derivative by a symbol x")
-        if any(not term or len(x.terms) > 1 for term, x in zip(plain, (of, by), strict=True)):
+        if any(not term or len(x.terms) > 1 for term, x in zip(plain, (of, by), strict=True)) or (
+            of.is_number and not plain[0][1].is_Symbol
+        ):
             raise MathError("d(y, x) takes the symbol y, not a formula: use the formula with `differentiate`")
-        if of.is_number and not plain[0][1].is_Symbol:
-            raise MathError("d(y, x) takes the symbol y, not a formula: use the formula with `differentiate`")
+        for what in (of, by):
+            if what.shape[1] != "1":
+                raise MathError(f"d(y, x) is for columns and numbers; {self.a(what)} came")
+        if show(of) == show(by):
+            return self._number(sp.Integer(1)) if of.is_number else Element(SQUARE, {(): sp.Integer(1)})
         return self._atom(f"d({show(of)}, {show(by)})", (of.shape[0], by.shape[0]))
 
     def norm(self, what: Element) -> Element:

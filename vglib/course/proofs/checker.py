@@ -209,7 +209,7 @@ class _Judge:
 
     def _missing(self, step: Step) -> str:
         """Say which steps, hypotheses or definitions would make a step right, if few would."""
-        if step.rule in ("definition", "hypothesis", "chain rule", "differentiate"):
+        if step.rule in ("definition", "hypothesis", "chain rule"):
             return ""
         used = self.work.used(step)
         unused = [one for one in self.work.right.values() if one not in used]

@@ -29,6 +29,14 @@ _TOKEN = re.compile(
     r"|(?P<sign>\*\*|==|!=|>=|<=|\|\||.)"
 )
 _INDEX = re.compile(r"\s*t\s*(?:(?P<sign>[+−-])\s*(?P<by>\d))?\s*\Z")
+# What people write who mean something that is written otherwise here.
+_INSTEAD = {
+    "\\": "no LaTeX here: write c_bar[t], norm(x), Q.T, eta",
+    "∂": "a local derivative is written d(y, x)",
+    "√": "a square root is written sqrt(…)",
+    "<": "a product of two columns is written x.T*y",
+    "⟨": "a product of two columns is written x.T*y",
+}
 # Left and right binding powers of what stands between two operands.
 _BETWEEN = {"+": 1, "-": 1, "*": 3, "/": 3}
 
@@ -219,9 +227,22 @@ class _Reader:
         kind, word, _ = self.tokens[self.at]
         if word in (")", "]"):
             return f"`{word}` closes nothing."
+        if word == "(" and self.at > 2 and self.tokens[self.at - 2][1] == "^":
+            return (
+                "a sign is missing before this; the power of a function comes after its brackets: tanh(…)^2."
+            )
         if kind in ("name", "number") or word in ("(", "‖", "|"):
             return "a sign is missing before this; a product needs its `*`."
-        return f"`{word}` has no meaning here."
+        return f"`{word}` has no meaning here. {self.instead(word)}".rstrip()
+
+    def instead(self, word: str) -> str:
+        """Say what to write instead of a sign."""
+        if word in _INSTEAD:
+            text = _INSTEAD[word]
+            return f"{text[0].upper()}{text[1:]}."
+        if len(word) == 1 and ord(word) > 127 and word.isalpha():
+            return f"It is {unicodedata.name(word, 'an unknown letter')}: no letter of this theorem."
+        return ""
 
     def sum(self, bound: int) -> Tree:
         self.depth += 1
@@ -254,7 +275,8 @@ class _Reader:
             )
         else:
             came = word if kind == "end" else f"`{word}`"
-            raise self.fail(f"a symbol, a number or a bracket is wanted here; {came} came.", column)
+            detail = f"a symbol, a number or a bracket is wanted here; {came} came."
+            raise self.fail(f"{detail} {self.instead(word)}".rstrip(), column)
         return self.powers(found)
 
     def named(self, word: str, column: int) -> Tree:
@@ -262,6 +284,8 @@ class _Reader:
         if sign == "'" and kind == "sign":
             self.take()
             word, (kind, sign, opened) = f"{word}_new", self.tokens[self.at]
+            if sign == "(":
+                raise self.fail("a sign is missing before this; a derivative is written d(y, x).")
         if kind == "index":
             self.take()
             return self.index(word, sign.translate(_SUBSCRIPT), opened)
