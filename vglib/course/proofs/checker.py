@@ -16,7 +16,7 @@ import sympy as sp
 from vglib.course.proofs import worlds
 from vglib.course.proofs.algebra import Algebra
 from vglib.course.proofs.elements import MathError, show
-from vglib.course.proofs.language import MAX_STEPS
+from vglib.course.proofs.reading import MAX_STEPS
 from vglib.course.proofs.report import Report, Verdict
 from vglib.course.proofs.rules import apply, same_fact
 from vglib.course.proofs.theorems import RULES, Theorem, find
@@ -46,7 +46,7 @@ def judge(theorem: str, steps: object) -> Report:
     theorem
         Its name.
     steps
-        A list of ``[tree, rule, uses]``, as `vglib.course.proofs.language.read` gives it; it is trusted in
+        A list of ``[tree, rule, uses]``, as `vglib.course.proofs.reading.read` gives it; it is trusted in
         nothing.
 
     Returns

@@ -1,20 +1,16 @@
-"""The learner's side: text in, plain trees out. Nothing is evaluated, and SymPy is not needed.
-
-One step is ``("left = right", "rule")`` or ``("left = right", "rule", 1, 2)``: an equation, the name of its
-rule and, if one likes, the numbers of the earlier steps that it uses.
-"""
+"""The learner's side: the text of one equation in, a plain tree out. Nothing is evaluated."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Any, TypeGuard
+from typing import Any
 
 from vglib.course.proofs.trees import MAX_DEPTH, RELATIONS, Tree, check_tree
 
-__all__ = ["ProofError", "parse", "read"]
+__all__ = ["ProofError", "parse", "printable"]
 
-MAX_TEXT, MAX_STEPS = 400, 40
+MAX_TEXT = 400
 _SAME = {
     "·": "*", "×": "*", "∘": "*", "⊙": "*", "@": "*", "**": "^", "−": "-", "–": "-", "≠": "!=", "≥": ">=",
     "⩾": ">=", "≤": "<=", "²": "^2", "³": "^3", "ᵀ": ".T", "⊤": ".T", "′": "'", "’": "'", "∥": "‖", "||": "‖",
@@ -70,75 +66,6 @@ class ProofError(ValueError):
         return type(self), (self.detail, self.step, self.text, self.column)
 
 
-def read(steps: object) -> list[list[Any]]:
-    """Return a proof as plain lists: for each step its tree, its rule and the steps it uses, or None for all.
-
-    Parameters
-    ----------
-    steps
-        A list (or tuple) of steps as a learner writes them.
-
-    Raises
-    ------
-    ProofError
-        Which step cannot be read, where and why.
-    """
-    if steps is None:
-        raise ProofError("None came: does the function end with `return [...]`?")
-    if not _is_sequence(steps):
-        raise ProofError(f"a list of steps is wanted; {_kind(steps)} came.")
-    if not steps:
-        raise ProofError("it is empty. Begin with a definition and end with the claim.")
-    if type(steps) is tuple and all(type(item) is str for item in steps[:2]):
-        raise ProofError("that is one step alone; put the steps into a list: [(…), (…)].")
-    if len(steps) > MAX_STEPS:
-        raise ProofError(f"it has {len(steps)} steps; {MAX_STEPS} are enough.")
-    return [_step(item, number) for number, item in enumerate(steps, 1)]
-
-
-def _step(item: object, number: int) -> list[Any]:
-    form = '("left = right", "rule") or ("left = right", "rule", 1, 2)'
-    if not _is_sequence(item):
-        came = _short(item)
-        raise ProofError(f"a step is a tuple {form}; {came} came. Is a comma or a bracket missing?", number)
-    if len(item) < 2 or type(item[0]) is not str or type(item[1]) is not str:
-        raise ProofError(f"a step has an equation and the name of its rule, both as text: {form}.", number)
-    uses = item[2:]
-    if len(uses) == 1 and _is_sequence(uses[0]):
-        uses = uses[0]
-    if len(uses) > MAX_STEPS:
-        raise ProofError(f"it uses {len(uses)} steps; {MAX_STEPS} are enough.", number)
-    for used in uses:
-        if type(used) is not int:
-            raise ProofError(f"after the rule come numbers of earlier steps; {_short(used)} is none.", number)
-        if not 1 <= used < number:
-            which = "itself" if used == number else f"step {used}" if abs(used) < 1000 else "a step far away"
-            earlier = f"only 1 to {number - 1} come before it" if number > 1 else "nothing comes before it"
-            raise ProofError(f"it uses {which}; {earlier}.", number)
-    rule = " ".join(_printable(item[1][:200]).lower().split())[:60]
-    return [parse(item[0], number), rule, list(uses) or None]
-
-
-def _is_sequence(item: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
-    """Whether it is a list or a tuple, and no class of somebody's own that answers as it likes."""
-    return type(item) in (list, tuple)
-
-
-def _kind(item: object) -> str:
-    return type.__dict__["__name__"].__get__(type(item))
-
-
-def _short(item: object) -> str:
-    """Return a text or a small number as it stands, of anything else its kind."""
-    plain = type(item) is str or (type(item) in (int, float, bool) and abs(item) < 1e6)
-    return _printable(repr(item[:40] if type(item) is str else item)) if plain else _kind(item)
-
-
-def _printable(text: str) -> str:
-    """Return the text without halves of characters, which cannot be printed."""
-    return text.encode("utf-8", "replace").decode()
-
-
 def parse(text: str, step: int | None = None) -> Tree:
     """Return the tree of one equation, or of one of ``!=``, ``>``, ``>=``.
 
@@ -168,7 +95,7 @@ class _Reader:
     def __init__(self, text: str, step: int | None):
         if len(text) > MAX_TEXT:
             raise ProofError(f"the equation has {len(text)} characters; at most {MAX_TEXT}.", step)
-        text = _printable(text)
+        text = printable(text)
         self.text, self.step, self.depth, self.at = text, step, 0, 0
         self.tokens: list[tuple[str, str, int]] = []
         for match in _TOKEN.finditer(text.replace("\n", " ")):
@@ -335,3 +262,8 @@ def _plain(word: str) -> str:
     """Return a name in ASCII: c̄ becomes c_bar and η becomes eta."""
     letters = unicodedata.normalize("NFD", word).replace("\u0304", "_bar")
     return "".join(_GREEK.get(letter, letter) for letter in letters)
+
+
+def printable(text: str) -> str:
+    """Return the text without halves of characters, which cannot be printed."""
+    return text.encode("utf-8", "replace").decode()

@@ -7,7 +7,7 @@ from itertools import pairwise, product
 
 import sympy as sp
 
-from vglib.course.proofs.algebra import Algebra
+from vglib.course.proofs.arithmetic import Arithmetic
 from vglib.course.proofs.elements import Element, Word, numerator
 
 __all__ = ["Sign", "Signs"]
@@ -27,7 +27,7 @@ class Signs:
         Of each a number (or a vector) and the signs that it may have (of a vector, of its norm).
     """
 
-    def __init__(self, algebra: Algebra, known: list[tuple[Element, Sign]]):
+    def __init__(self, algebra: Arithmetic, known: list[tuple[Element, Sign]]):
         self.algebra = algebra
         self.known = known
 
