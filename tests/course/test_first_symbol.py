@@ -10,6 +10,7 @@ from vglib.course.reproductions import store
 torch = pytest.importorskip("torch")
 first_symbol = pytest.importorskip("vglib.course.reproductions.first_symbol")
 
+from vglib import NonFiniteError  # noqa: E402
 from vglib.base.data import first_symbol as draw  # noqa: E402
 from vglib.course.reproductions import first_of_four, last_step  # noqa: E402
 
@@ -115,6 +116,27 @@ def test_the_message_is_measured_where_float32_has_only_zeros():
         reader.layer.weight_hh_l0.zero_()
         reader.layer.bias_ih_l0[64:128] = -1e9
     assert last_step.input_message(reader, task.x, task.target) == [None] * 199 + [0.0]
+
+
+def test_a_gradient_that_is_not_finite_is_no_gradient_of_0():
+    task, numbers = draw(4, 3, xp=torch, dtype="float32"), [math.nan, math.inf]
+    for number in numbers:
+        reader = first_symbol._start(STARTS["PyTorch"], 0)
+        with torch.no_grad():
+            reader.readout.weight[0, 0] = number
+        with pytest.raises(NonFiniteError, match="gradient is not finite"):
+            last_step.input_message(reader, task.x, task.target)
+
+
+def test_nothing_is_relative_to_a_last_gradient_of_0():
+    reader, task = last_step.make("LSTM", 3, 2, 2, seed=0), draw(4, 3, xp=torch, symbols=2, fillers=1)
+    with torch.no_grad():  # the filler tells the layer nothing, the symbols do
+        reader.layer.weight_ih_l0[:] = 0.0
+        reader.layer.weight_ih_l0.requires_grad_(False)
+    logs = last_step.input_message(reader, task.x, task.target)
+    assert logs == [None] * 4
+    with pytest.raises(ValueError, match="nothing can be relative to the last gradient"):
+        last_step._relative([[torch.ones(1).double()], [torch.zeros(1).double()]])
 
 
 STORED = [("first_symbol", settings) for settings in STARTS.values()]
