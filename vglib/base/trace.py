@@ -96,7 +96,7 @@ class Gradients:
 def check_from_trace(
     trace: Trace, name: str, array: Array, nonfinite: str, first: int | None = 0, backward: bool = True
 ) -> None:
-    """Raise `NonFiniteError` if what was computed from a trace is not finite; blame the trace where it is.
+    """Raise `NonFiniteError` if what was computed from a trace is not finite; blame a state or weight first.
 
     `first` and `backward` are those of `check_finite`.
     """
@@ -104,6 +104,7 @@ def check_from_trace(
         check_finite(name, array, nonfinite, "The gradient explodes.", first, backward)
     except NonFiniteError:
         check_finite("trace.states", trace.states, detail="The forward pass was not finite to begin with.")
+        trace.cell.check_weights()  # an infinite one may leave saturated states finite
         raise
 
 
