@@ -73,7 +73,8 @@ class Recurrence(Weights, Chain):
 
     def split(self, state: Array) -> dict[str, Array]:
         """Return the blocks of a state (…, S) by name: {'h': …}, for an LSTM {'h': …, 'c': …}."""
-        if state.shape[-1] != self.size:
+        namespace(state, "state")
+        if state.ndim == 0 or state.shape[-1] != self.size:
             raise ValueError(f"state must have shape (…, S={self.size}); got {tuple(state.shape)}")
         return dict(zip(self.blocks, self._slices(state, len(self.blocks)), strict=True))
 
