@@ -367,6 +367,10 @@ def test_split_refuses_another_size():
 def test_a_wrong_initial_state_is_refused():
     with pytest.raises(ValueError, match=r"initial must have shape \(B=1, S=6\)"):
         bptt.unroll(LSTM.init(2, 3), np.zeros((2, 1, 2)), np.zeros((1, 3)))
+    h = c = np.zeros((1, 3))
+    for pair in ((h, c), {"h": h, "c": c}):
+        with pytest.raises(TypeError, match=rf"one array: cell\.join\(h=…, c=…\); got {type(pair).__name__}"):
+            bptt.unroll(LSTM.init(2, 3), np.zeros((2, 1, 2)), pair)
 
 
 # -- traps -----------------------------------------------------------------------------------------------

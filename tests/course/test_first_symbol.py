@@ -145,6 +145,12 @@ STORED += [("first_of_four", settings) for settings in first_of_four.REPRODUCTIO
 
 @pytest.mark.parametrize(("name", "settings"), STORED)
 def test_what_is_stored_is_what_it_computes(name, settings):
+    for record in store.load(name, **settings):
+        numbers = record["numbers"]
+        right = [share >= settings["solved"] for share in numbers["accuracy"]]
+        updates = settings["every"] * (1 + right.index(True)) if any(right) else None
+        assert numbers["solved_at"] == updates
+        assert len(numbers["before"]) == len(numbers["after"]) == settings["steps"]
     stored = store.load(name, **settings)[0]
     assert stored["seed"] == 0
     now = first_symbol.run({**settings, "updates": 50}, 0)
