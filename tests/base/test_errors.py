@@ -1,6 +1,5 @@
 """The two errors of the house."""
 
-import math
 import pickle
 
 import numpy as np
@@ -44,9 +43,16 @@ def test_whole_number_takes_those_of_numpy_and_names_the_least():
         whole_number("layer", 0, 1)
 
 
-def test_real_number_refuses_what_no_float_holds():
-    with pytest.raises(ValueError, match="value must be finite; got 1000"):
-        real_number("value", 10**400, -math.inf)
+@pytest.mark.parametrize("value", [True, "1", None, [1.0], np.ones(()), 1j])
+def test_real_number_takes_numbers_only(value):
+    with pytest.raises(TypeError, match="gain must be a number; got "):
+        real_number("gain", value, 0.0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, -0.5])
+def test_real_number_refuses_what_is_not_finite_or_too_small(value):
+    with pytest.raises(ValueError, match="gain must be finite and at least 0; got "):
+        real_number("gain", value, 0.0)
 
 
 def test_kinds_are_named_with_their_module():

@@ -89,7 +89,7 @@ def real_number(name: str, value: Any, low: float, above: bool = False) -> float
         raise TypeError(f"{name} must be a number; got {value!r}")
     try:
         number = float(value)
-    except OverflowError:  # a whole number beyond every float
+    except OverflowError:  # an integer beyond 10³⁰⁸
         number = math.inf
     if not math.isfinite(number) or number < low or (above and number == low):
         bound = "" if low == -math.inf else f" and {'above' if above else 'at least'} {low:g}"
