@@ -74,7 +74,7 @@ class Recurrence(Weights, Chain):
         """Return the initial state, zeros for None; raise unless it is (B, S), finite and of their kind."""
         if initial is None:
             return self.initial(batch)
-        if isinstance(initial, tuple | list | dict):  # as PyTorch's LSTM takes it
+        if len(self.blocks) > 1 and isinstance(initial, tuple | list | dict):  # as PyTorch's LSTM takes it
             blocks = ", ".join(f"{name}=…" for name in self.blocks)
             raise TypeError(f"initial must be one array: cell.join({blocks}); got {type(initial).__name__}")
         check_array("initial", initial, [("B", batch), ("S", self.size)], like=self.weight_hh)
