@@ -44,8 +44,8 @@ class Gains(Chain):
     def parameter_gradients(self, trace, deltas):
         return {"weight": self.xp.sum(deltas[0] * trace.saved[0], axis=1)}
 
-    def input_gradients(self, trace, states, deltas):
-        return self.xp.asarray(states[0, ...], copy=True)
+    def input_gradients(self, trace, d_start, deltas):
+        return self.xp.asarray(d_start, copy=True)
 
 
 @dataclass

@@ -47,10 +47,14 @@ class Chain(Parameters):
         What the state consists of, side by side.
     letter : str
         What messages call the number of steps.
+    adds_up : bool
+        Whether all steps have the same parameters and an input each, so that `parameter_gradients` of some
+        steps and of the others add up, and `input_gradients` stand one after the other.
     """
 
     blocks: ClassVar[tuple[str, ...]] = ("h",)
     letter: ClassVar[str] = "T"
+    adds_up: ClassVar[bool] = False
 
     @property
     def hidden(self) -> int:
@@ -123,8 +127,8 @@ class Chain(Parameters):
         """Return ∂L/∂θ by name, from what `backward_step` returned beside s̄_t, stacked: each (T, B, …)."""
         raise NotImplementedError(f"{type(self).__name__}.parameter_gradients")
 
-    def input_gradients(self, trace: Trace, states: Array, deltas: Sequence[Array]) -> Array:
-        """Return ∂L/∂x, of the shape of x, from s̄ (T+1, B, S) and the same."""
+    def input_gradients(self, trace: Trace, d_start: Array, deltas: Sequence[Array]) -> Array:
+        """Return ∂L/∂x, of the shape of x, from ∂L/∂s (B, S) before the first of the steps, and the same."""
         raise NotImplementedError(f"{type(self).__name__}.input_gradients")
 
     def memory_gradients(self, factors: Arrays, d_state: Array) -> Array | None:

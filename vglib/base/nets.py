@@ -169,9 +169,9 @@ class Net(Chain):
         found = self._block(slice(None)).gradients(trace.saved, deltas)
         return {name: found[name] for name in self.parameters}
 
-    def input_gradients(self, trace: Trace, states: Array, deltas: Sequence[Array]) -> Array:
+    def input_gradients(self, trace: Trace, d_start: Array, deltas: Sequence[Array]) -> Array:
         """Return ∂L/∂x, of the shape of x: a copy, lest it keep all states."""
-        return self.xp.reshape(self.xp.asarray(states[0, ...], copy=True), trace.inputs.shape)
+        return self.xp.reshape(self.xp.asarray(d_start, copy=True), trace.inputs.shape)
 
     @property
     def _couples(self) -> bool:

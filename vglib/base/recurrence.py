@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .arrays import Array, check_array, check_finite, device_of, namespace
 from .chain import Arrays, Chain, Step
@@ -39,6 +39,8 @@ SMALL = 2**14
 @dataclass(frozen=True, eq=False, repr=False)
 class Recurrence(Weights, Chain):
     """A recurrent cell; the base class of all of them. Its weights are described at `Weights`."""
+
+    adds_up: ClassVar[bool] = True
 
     # -- what a sequence needs ------------------------------------------------------------------------
 
@@ -191,7 +193,7 @@ class Recurrence(Weights, Chain):
         flat = (self.xp.reshape(a, (-1, a.shape[-1])) for a in (*deltas, trace.inputs, h))
         return self.weight_gradients(*flat)
 
-    def input_gradients(self, trace: Trace, states: Array, deltas: Sequence[Array]) -> Array:
+    def input_gradients(self, trace: Trace, d_start: Array, deltas: Sequence[Array]) -> Array:
         """Return ∂L/∂x_t = δ_t W_ih, (T, B, D)."""
         return self.xp.matmul(deltas[0], self.weight_ih)
 
