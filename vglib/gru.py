@@ -29,7 +29,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .base.activations import ACTIVATIONS
+from .base.activations import ACTIVATIONS, sigmoid_and_slope
 from .base.arrays import QUIET, Array, device_of
 from .base.gate_biases import check_kind, check_lags, log_lags, set_in_cell, set_in_module_
 from .base.recurrence import Arrays, Recurrence
@@ -93,7 +93,7 @@ class GRU(Recurrence):
         """Return ∂h/∂a_r, ∂h/∂a_z, ∂h/∂a_n, ∂h/∂m and z, each (…, H); h is that of the next step."""
         a, a_n, m, h = saved
         sigmoid, tanh, xp = ACTIVATIONS["sigmoid"], ACTIVATIONS["tanh"], self.xp
-        slope, opened = sigmoid.derivative(xp, a), sigmoid.function(xp, a)
+        opened, slope = sigmoid_and_slope(xp, a)
         H = self.hidden
         new = sigmoid.function(xp, -a[..., H:])
         r, z = opened[..., :H], opened[..., H:]
@@ -199,8 +199,8 @@ def chrono_(module: Any, longest: int, seed: int = 0) -> tuple[str, ...]:
     TypeError
         Another kind of module.
     ValueError
-        A lag or a seed that is no such number; biases that are absent, computed by a parametrisation, or on
-        the device 'meta'. Nothing is changed then.
+        A lag or a seed that is no such number; biases that are absent, one for both sides, computed by a
+        parametrisation, or on the device 'meta'. Nothing is changed then.
     """
     longest, seed = check_lags(longest, seed)
     return set_in_module_(

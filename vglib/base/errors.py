@@ -7,7 +7,7 @@ import numbers
 import operator
 from typing import Any
 
-__all__ = ["NonFiniteError", "choice", "real_number", "whole_number"]
+__all__ = ["NonFiniteError", "choice", "kind_of", "real_number", "whole_number"]
 
 
 class NonFiniteError(ValueError):
@@ -33,6 +33,12 @@ class NonFiniteError(ValueError):
     def __reduce__(self) -> tuple[Any, ...]:
         # The default hands the message alone to __init__; an error that cannot be unpickled ends a worker.
         return type(self), (self.tensor, self.step, self.detail)
+
+
+def kind_of(value: Any) -> str:
+    """Return a value's kind for a message, with its module: there is more than one LSTM."""
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
@@ -81,7 +87,10 @@ def real_number(name: str, value: Any, low: float, above: bool = False) -> float
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number; got {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond 10³⁰⁸
+        number = math.inf
     if not math.isfinite(number) or number < low or (above and number == low):
         bound = "" if low == -math.inf else f" and {'above' if above else 'at least'} {low:g}"
         raise ValueError(f"{name} must be finite{bound}; got {value!r}")
