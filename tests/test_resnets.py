@@ -357,6 +357,32 @@ def test_half_precision(torch, half, form, norm):
     assert float((logs.double() - jacobians.log_norms(bptt.unroll(exact, x))).abs().max()) < 20 * eps
 
 
+@every
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_norms_square_large_numbers_in_half_precision(torch, form, norm):
+    """As PyTorch's layers: 400 squared is beyond float16, and so is a variance, but not its root."""
+    shape = SHAPES[form]
+    first = shape[0] if form == "dense" else shape
+    net = CLASSES[form].init(first, 1, "plain", 1, "tanh", norm, xp=torch, dtype="float16")
+    x = torch.tensor(400 * np.random.default_rng(0).normal(size=(4, *shape))).half()
+    trace = bptt.unroll(net, x)
+    expected = net.to_torch()(x).detach().flatten(1)
+    assert float(expected.abs().max()) > 0.8
+    assert float((trace.states[-1] - expected).abs().max()) < 4e-3
+    assert float(bptt.backprop(trace, d_final=expected).parameters["gain1"].abs().max()) > 0.5
+    if norm == "batch":
+        with pytest.raises(NonFiniteError, match="variance1 is not finite"):
+            net.frozen(x)
+
+
+@every
+def test_a_variance_that_overflows_is_reported(backend, form):
+    for norm in ("batch", "layer"):
+        case = make(backend, form, "pre-activation", 1, norm)
+        with pytest.raises(NonFiniteError, match=r"states is not finite .*first at step 1;"):
+            bptt.unroll(case.net, backend.array(case.x * 1e160))
+
+
 def test_not_finite_is_named_by_layer():
     net = resnets.Dense.init(3, 5, "pre-activation", activation="linear", dtype="float32", gain=1e10)
     x = np.ones((2, 3), np.float32)

@@ -18,6 +18,7 @@ NAMES: tuple[str, ...] = (
     "copying",
     "first_of_four",
     "first_symbol",
+    "gates",
     "initialization",
     "pixels",
     "recall",
