@@ -295,3 +295,15 @@ def test_weights_of_another_number_of_gates(name, given, rows):
         ValueError, match=rf"\(G·H, H\) with G={kind.gates} for {name}; got \({given[0]}, 4\)"
     ):
         kind(weight_hh=np.zeros(given), **weights)
+
+
+@pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
+def test_autograd_may_follow_the_explicit_passes(torch, kind):
+    weights = {k: w.requires_grad_() for k, w in kind.init(2, 3, xp=torch).parameters.items()}
+    x = torch.ones(4, 1, 2, dtype=torch.float64)
+    trace = bptt.unroll(kind(**weights), x)
+    found = bptt.backprop(trace, torch.ones_like(trace.outputs))
+    (expected,) = torch.autograd.grad(trace.outputs.sum(), weights["weight_hh"], retain_graph=True)
+    torch.testing.assert_close(found.parameters["weight_hh"].detach(), expected)
+    # A gradient of a gradient: no warning, no broken graph.
+    assert torch.autograd.grad(found.initial.sum(), weights["weight_hh"])[0].abs().max() > 0
