@@ -23,7 +23,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .base.arrays import Array, check_array
+from .base.arrays import Array, check_array, copied
 from .base.chunks import Source, joined, later
 from .base.direct import direct_derivatives
 from .base.errors import whole_number
@@ -204,7 +204,7 @@ def _stream(source: Source, made: Iterator[Window], state: Array | None) -> Iter
             chunk = unroll(source.cell, x, state, source.nonfinite)
         given = source.direct(at, window.stop, chunk)[window.first - at :, ...]
         # The states of a chunk are one array: a copy, lest the last row keep all of it.
-        state = xp.asarray(chunk.states[-1, ...], copy=True)
+        state = copied(xp, chunk.states[-1, ...])
         held = chunk if held is None else joined(held, chunk)
         held = cut(held, held.steps - window.steps)
         if window.first > window.start:  # these losses are those of windows before
@@ -279,7 +279,7 @@ def checkpointed(
 
     stored = [initial]
     for start in starts[:-1]:
-        stored.append(cell.xp.asarray(run(start, stored[-1]).states[-1, ...], copy=True))
+        stored.append(copied(cell.xp, run(start, stored[-1]).states[-1, ...]))
     message, parameters = d_final, None
     inputs, states, cells = [], [], []
     for start in reversed(starts):

@@ -147,6 +147,10 @@ def test_derivatives_that_do_not_fit(net, x):
     by_chunk = bptt.backprop(trace, lambda start, stop: np.ones((stop - start, *good.shape)))
     whole = bptt.backprop(trace, np.ones((3, *good.shape)))
     assert np.array_equal(by_chunk.states, whole.states)
+    assert not np.shares_memory(whole.inputs, whole.states)
+    nothing = bptt.backprop(trace, d_final=good, want=())
+    assert (nothing.parameters, nothing.inputs, nothing.states) == (None, None, None)
+    assert np.array_equal(nothing.initial, only.initial)
     last = bptt.backprop(trace, np.concatenate([np.zeros((2, *good.shape)), good[None]]))
     assert np.array_equal(last.states[:-1], bptt.backprop(trace, d_final=good).states[:-1])
 

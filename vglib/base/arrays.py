@@ -24,6 +24,7 @@ __all__ = [
     "check_array",
     "check_finite",
     "convert",
+    "copied",
     "device_of",
     "dtype_name",
     "namespace",
@@ -171,7 +172,7 @@ def check_finite(
 ) -> None:
     """Raise `NonFiniteError` at the first index along axis 0 where `array` is not finite.
 
-    Costs one pass over the array and, on a GPU, one wait.
+    Costs one pass over the array and, on a GPU, one wait; two where the sum of finite numbers overflows.
 
     Parameters
     ----------
@@ -225,6 +226,12 @@ def to_numpy(array: Array) -> np.ndarray:
         if dtype_name(array.dtype) == "bfloat16":  # which NumPy lacks; float32 holds it exactly
             array = array.float()
     return np.asarray(array)
+
+
+def copied(xp: ModuleType, array: Array) -> Array:
+    """Return a copy; that of a tensor that autograd follows is followed, too."""
+    # torch.asarray would warn of just that.
+    return array.clone() if hasattr(array, "clone") else xp.asarray(array, copy=True)
 
 
 def convert(array: Array, xp: ModuleType, dtype: Any = None, device: Any = None) -> Array:

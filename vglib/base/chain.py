@@ -16,7 +16,7 @@ network subclasses `Chain`, as a frozen dataclass of arrays and settings, and wr
 `at`                     an object with `factors`, `backward_step` and `jacobian` of one step
 `parameter_gradients`    ∂L/∂θ, and `input_gradients` ∂L/∂x, from what the backward steps returned
 
-`tests/base/test_chain.py` has one of thirty lines, tanh layers without weights between the units.
+`tests/base/test_chain.py` has a small one, tanh layers without weights between the units.
 
 Index legend: T steps (L, if they are layers), B sequences or samples, S state size; t step.
 """

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from .activations import activation as known_activation
-from .arrays import QUIET, Array, check_array, check_finite, convert, resolve_namespace
+from .arrays import QUIET, Array, check_array, check_finite, convert, copied, resolve_namespace
 from .block import KINDS, Block, order
 from .chain import Arrays, Chain, Step
 from .errors import choice, whole_number
@@ -171,7 +171,7 @@ class Net(Chain):
 
     def input_gradients(self, trace: Trace, d_start: Array, deltas: Sequence[Array]) -> Array:
         """Return ∂L/∂x, of the shape of x: a copy, lest it keep all states."""
-        return self.xp.reshape(self.xp.asarray(d_start, copy=True), trace.inputs.shape)
+        return self.xp.reshape(copied(self.xp, d_start), trace.inputs.shape)
 
     @property
     def _couples(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .arrays import Array, check_finite
+from .arrays import Array, check_finite, copied
 from .chain import Chain
 from .errors import NonFiniteError, choice
 from .recurrence import Recurrence
@@ -169,7 +169,7 @@ def gathered(
     if cells is not None:
         check_from_trace(trace, "grads.cells", cells, nonfinite)
     # A copy, lest whoever keeps the gradient by the initial state keeps all states with it.
-    initial = xp.asarray(states[0, ...], copy=True)
+    initial = copied(xp, states[0, ...])
     return Gradients(parameters, inputs, states if "states" in want else None, initial, cells)
 
 
