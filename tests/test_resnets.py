@@ -306,8 +306,11 @@ def test_frozen_nets_give_the_same_outputs_and_couple_nothing(backend, dtype, fo
     assert "frozen" in repr(frozen)
     assert "frozen" not in repr(case.net)
     assert frozen.parameters.keys() == case.net.parameters.keys()
-    again = frozen.frozen(x)
-    backend.check(again.mean2, backend.numpy(frozen.mean2), dtype, scale=1)
+    other = backend.array(case.x[::-1] ** 2, dtype)  # what was frozen before plays no part
+    for name in ("mean2", "variance2"):
+        expected = backend.numpy(getattr(case.net.frozen(other), name))
+        backend.check(getattr(frozen.frozen(other), name), expected, dtype)
+        assert np.max(np.abs(expected - backend.numpy(getattr(frozen, name)))) > 0.01
     # The gradient that leaves the statistics out is another one.
     d_final = case.given(backend, "d_final")
     traces = (bptt.unroll(net, x) for net in (case.net, frozen))
@@ -355,6 +358,32 @@ def test_half_precision(torch, half, form, norm):
         assert float((gradient.double() - same).abs().max()) < 40 * eps * float(same.abs().max()) + 40 * eps
     logs = jacobians.log_norms(bptt.unroll(net, low))
     assert float((logs.double() - jacobians.log_norms(bptt.unroll(exact, x))).abs().max()) < 20 * eps
+
+
+@every
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_norms_square_large_numbers_in_half_precision(torch, form, norm):
+    """As PyTorch's layers: 400 squared is beyond float16, and so is a variance, but not its root."""
+    shape = SHAPES[form]
+    first = shape[0] if form == "dense" else shape
+    net = CLASSES[form].init(first, 1, "plain", 1, "tanh", norm, xp=torch, dtype="float16")
+    x = torch.tensor(400 * np.random.default_rng(0).normal(size=(4, *shape))).half()
+    trace = bptt.unroll(net, x)
+    expected = net.to_torch()(x).detach().flatten(1)
+    assert float(expected.abs().max()) > 0.8
+    assert float((trace.states[-1] - expected).abs().max()) < 4e-3
+    assert float(bptt.backprop(trace, d_final=expected).parameters["gain1"].abs().max()) > 0.5
+    if norm == "batch":
+        with pytest.raises(NonFiniteError, match="variance1 is not finite"):
+            net.frozen(x)
+
+
+@every
+def test_a_variance_that_overflows_is_reported(backend, form):
+    for norm in ("batch", "layer"):
+        case = make(backend, form, "pre-activation", 1, norm)
+        with pytest.raises(NonFiniteError, match=r"states is not finite .*first at step 1;"):
+            bptt.unroll(case.net, backend.array(case.x * 1e160))
 
 
 def test_not_finite_is_named_by_layer():

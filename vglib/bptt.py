@@ -25,6 +25,7 @@ from .base.chain import Chain, check_chain
 from .base.direct import direct_derivatives
 from .base.errors import NonFiniteError, choice
 from .base.rtrl import rtrl
+from .base.shares import Shares
 from .base.trace import (
     WANTS,
     Gradients,
@@ -102,7 +103,7 @@ def backprop(
     d_outputs : Array, shape (T, B, H), or callable (start, stop) -> Array, shape (stop − start, B, H)
         ∂⁺L/∂h_{t+1}, the loss's direct derivative by each output, *without* what comes back through later
         steps; zeros where the loss does not look. A callable is asked for one chunk at a time, last first.
-        May be left out if d_final says all.
+        May be left out if d_final says all. Through depth (L, B, S).
     d_final : Array, shape (B, S), optional
         A further direct derivative by the final state, e.g. from the next piece of a sequence, or from what
         stands on the last layer of a deep net.
@@ -123,8 +124,9 @@ def backprop(
     """
     want = check_want(want)
     start = _start(trace, d_outputs, d_final, nonfinite)
-    states, cells, *deltas = _reverse(trace, *start, nonfinite, "states" in want)
-    return gathered(trace, states, cells, deltas, want, nonfinite)
+    shares = Shares(trace, want)
+    states, cells = _reverse(trace, *start, nonfinite, "states" in want, shares)
+    return gathered(trace, states, cells, shares, want, nonfinite)
 
 
 @QUIET
@@ -208,12 +210,17 @@ def influence(trace: Trace, d_outputs: Array, weight: str = "weight_hh", nonfini
 
 @QUIET
 def _reverse(
-    trace: Trace, direct: ByStep, state_bar: Array, nonfinite: str, memory: bool = False
+    trace: Trace,
+    direct: ByStep,
+    state_bar: Array,
+    nonfinite: str,
+    memory: bool = False,
+    shares: Shares | None = None,
 ) -> tuple[Array | None, ...]:
     """Run the one reverse loop.
 
-    Returns s̄ (T+1, …, S), c̄_1 … c̄_T (T, …, H) if `memory` is asked for and there is one, else None, and what
-    else the backward steps gave, each (T, …).
+    Returns s̄ (T+1, …, S), and c̄_1 … c̄_T (T, …, H) if `memory` is asked for and there is one, else None. What
+    else the backward steps gave goes to `shares`; without it, it is returned behind, each (T, …).
     """
     cell, xp = trace.cell, trace.cell.xp
     factors = cell.factors_by_step(trace.saved)
@@ -222,19 +229,28 @@ def _reverse(
         state_bar = state_bar + direct(t)
         bars.append(state_bar)
         here = factors(t)
-        cells.append(cell.memory_gradients(here, state_bar) if memory else None)
+        if memory:
+            cells.append(cell.memory_gradients(here, state_bar))
         state_bar, *deltas = cell.at(t).backward_step(here, state_bar)
         rows.append(deltas)
+        if shares is not None and (t == 0 or shares.enough(rows)):
+            shares.add(_stacked(xp, rows), state_bar)
+            rows = []
     bars.append(state_bar)
-    stacks: dict[int, Array] = {}
+    states = xp.stack(bars[::-1])
+    check_from_trace(trace, "grads.states", states, nonfinite)
+    total = None if not cells or cells[0] is None else xp.stack(cells[::-1])
+    return states, total, *(_stacked(xp, rows) if rows else ())
+
+
+def _stacked(xp: Any, rows: list[list[Array]]) -> list[Array]:
+    """Return what the steps gave, the last first, as arrays (n, …) in the order of time."""
     columns = list(zip(*reversed(rows), strict=True))
+    stacks: dict[int, Array] = {}
     for column in columns:  # an RNN returns one array for both of its sides
         if id(column[0]) not in stacks:
             stacks[id(column[0])] = xp.stack(column)
-    states = xp.stack(bars[::-1])
-    check_from_trace(trace, "grads.states", states, nonfinite)
-    total = None if cells[0] is None else xp.stack(cells[::-1])
-    return states, total, *(stacks[id(column[0])] for column in columns)
+    return [stacks[id(column[0])] for column in columns]
 
 
 def _start(trace: Trace, d_outputs: Any, d_final: Array | None, nonfinite: str) -> tuple[ByStep, Array]:

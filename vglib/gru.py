@@ -29,7 +29,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .base.activations import ACTIVATIONS
+from .base.activations import ACTIVATIONS, sigmoid_and_slope
 from .base.arrays import QUIET, Array, device_of
 from .base.gate_biases import check_kind, check_lags, log_lags, set_in_cell, set_in_module_
 from .base.recurrence import Arrays, Recurrence
@@ -93,7 +93,7 @@ class GRU(Recurrence):
         """Return ∂h/∂a_r, ∂h/∂a_z, ∂h/∂a_n, ∂h/∂m and z, each (…, H); h is that of the next step."""
         a, a_n, m, h = saved
         sigmoid, tanh, xp = ACTIVATIONS["sigmoid"], ACTIVATIONS["tanh"], self.xp
-        slope, opened = sigmoid.derivative(xp, a), sigmoid.function(xp, a)
+        opened, slope = sigmoid_and_slope(xp, a)
         H = self.hidden
         new = sigmoid.function(xp, -a[..., H:])
         r, z = opened[..., :H], opened[..., H:]

@@ -32,7 +32,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .base.activations import ACTIVATIONS
+from .base.activations import ACTIVATIONS, sigmoid_and_slope
 from .base.arrays import QUIET, Array, device_of
 from .base.errors import real_number
 from .base.gate_biases import check_kind, check_lags, log_lags, set_in_cell, set_in_module_
@@ -92,8 +92,9 @@ class LSTM(Recurrence):
         h and c without an index are those of the next step; the last one is ∂c_{t+1}/∂c_t, the forget gate.
         """
         a, c = saved
-        i, f, g, o = self.open_gates(a)
-        di, df, _, do = self.by_gate(ACTIVATIONS["sigmoid"].derivative(self.xp, a))
+        opened, slopes = sigmoid_and_slope(self.xp, a)
+        (i, f, _, o), (di, df, _, do) = self.by_gate(opened), self.by_gate(slopes)
+        g = self.xp.tanh(self.by_gate(a)[2])
         dg = ACTIVATIONS["tanh"].derivative(self.xp, self.by_gate(a)[2])
         c_next = f * c + i * g
         dh_dc = o * ACTIVATIONS["tanh"].derivative(self.xp, c_next)

@@ -103,7 +103,7 @@ class Dense(Net):
     ) -> Self:
         """Draw a net; biases and shifts are 0 (but for start='torch'), gains 1.
 
-        Block l has the same numbers whatever the depth is, and under every `xp`.
+        Block l has the same weights whatever the depth is, and under every `xp`.
 
         Parameters
         ----------
@@ -120,8 +120,9 @@ class Dense(Net):
         beta : float or {'1', '1/sqrt(L)', '1/L', 'skip-init'}
             The scale of every branch; see `branch_scale`. For scales of their own: `net.replace(scale=…)`.
         start : {'he', 'glorot', 'orthogonal', 'torch'}
-            He and Glorot draw from normal distributions, He with the activation's gain; 'torch' is the
-            default of `torch.nn.Linear` and `torch.nn.Conv2d`, biases included.
+            He and Glorot draw from normal distributions, He with the activation's gain: √2 for ReLU, 1 for
+            tanh, above 10 for the sigmoid. 'torch' is the default of `torch.nn.Linear` and `torch.nn.Conv2d`,
+            biases included.
         gain : float
             Multiplies the weights.
         seed : int

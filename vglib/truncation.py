@@ -24,12 +24,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .base.arrays import Array, check_array
-from .base.chunks import Source, cut, joined, later
+from .base.chunks import Source, joined, later
 from .base.direct import direct_derivatives
 from .base.errors import whole_number
 from .base.recurrence import Recurrence
 from .base.torch_updates import randomized_updates, updates
-from .base.trace import WANTS, Gradients, Trace, check_through_time, check_want
+from .base.trace import WANTS, Gradients, Trace, check_through_time, check_want, cut
 from .base.truncated import carried, gradients_of, side_by_side
 from .base.windows import Window, check_carry, each_window, random_carry, windows
 from .bptt import backprop as full_backprop

@@ -108,9 +108,17 @@ def test_check_finite_names_the_first_step_forwards_and_backwards(backend, bad):
             arrays.check_finite("x", x, detail="hint", first=10, backward=backward)
         assert (error.value.tensor, error.value.step) == ("x", step + 10)
     assert arrays.check_finite("x", x, "return") is None
-    assert arrays.check_finite("x", backend.array(np.full((2, 1), 1e300))) is None
     with pytest.raises(ValueError, match="nonfinite must be one of 'raise', 'return'; got 'ignore'"):
         arrays.check_finite("x", x, "ignore")
+
+
+def test_check_finite_takes_numbers_whose_sum_is_not_finite(backend):
+    largest = np.full((3, 1), np.finfo("float64").max)
+    for values in (largest, -largest, np.concatenate([largest, -largest])):
+        assert arrays.check_finite("x", backend.array(values)) is None
+    for pair in ([np.inf, -np.inf], [np.inf, -1e308], [np.nan, 1e308]):  # sums that are NaN, inf and NaN
+        with pytest.raises(NonFiniteError, match="first at step 0"):
+            arrays.check_finite("x", backend.array(pair))
 
 
 def test_convert_copies_within_a_library_and_between(backend, dtype):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vglib import RNN, NonFiniteError, bptt, jacobians
+from vglib import RNN, NonFiniteError, bptt, jacobians, resnets
 
 CELL = RNN.init(2, 3)
 X = np.linspace(-1.0, 1.0, 20).reshape(5, 2, 2)
@@ -92,6 +92,16 @@ def test_not_finite_is_returned_when_asked():
     for call in (jacobians.log_singular_values, lambda t: jacobians.singular_values(jacobians.steps(t))):
         with pytest.raises(NonFiniteError, match=r"(trace\.states|jacobians) is not finite"):
             call(trace)
+
+
+def test_a_weight_that_a_relu_hid_is_blamed_for_the_gradient():
+    cell = RNN.init(1, 2, activation="relu").replace(weight_ih=np.array([[1.0], [-np.inf]]))
+    net = resnets.Dense.init(2, 1, "plain", 1).replace(weight1=np.full((1, 2, 2), -np.inf))
+    for it, x, name in ((cell, np.ones((3, 1, 1)), "weight_ih"), (net, np.ones((1, 2)), "weight1")):
+        trace = bptt.unroll(it, x)
+        assert np.isfinite(trace.states).all()
+        with pytest.raises(NonFiniteError, match=f"^{name} is not finite"):
+            bptt.backprop(trace, d_final=np.ones((1, 2)))
 
 
 @pytest.mark.parametrize("thing", [None, 3, [1.0], CELL, X])

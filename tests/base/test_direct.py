@@ -82,5 +82,7 @@ def test_a_loss_of_the_final_state_alone(backend, dtype, kind, problem):
     backend.check(alone.states, backend.numpy(zeros.states), dtype)
     for name, gradient in alone.parameters.items():
         backend.check(gradient, backend.numpy(zeros.parameters[name]), dtype)
-    with pytest.raises(TypeError, match="d_outputs must be an array, unless d_final is given; got None for"):
+    with pytest.raises(
+        TypeError, match="d_outputs must be an array or a callable, unless a d_final says all; got None"
+    ):
         bptt.backprop(trace)

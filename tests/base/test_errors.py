@@ -7,7 +7,7 @@ import pytest
 
 from vglib import NonFiniteError
 from vglib.base.arrays import check_finite
-from vglib.base.errors import choice, whole_number
+from vglib.base.errors import choice, real_number, whole_number
 
 
 def test_nonfinite_error_carries_place_and_advice():
@@ -41,6 +41,18 @@ def test_whole_number_takes_those_of_numpy_and_names_the_least():
     assert whole_number("layer", np.int64(3), 0) == 3
     with pytest.raises(ValueError, match="layer must be at least 1; got 0"):
         whole_number("layer", 0, 1)
+
+
+@pytest.mark.parametrize("value", [True, "1", None, [1.0], np.ones(()), 1j])
+def test_real_number_takes_numbers_only(value):
+    with pytest.raises(TypeError, match="gain must be a number; got "):
+        real_number("gain", value, 0.0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, -0.5])
+def test_real_number_refuses_what_is_not_finite_or_too_small(value):
+    with pytest.raises(ValueError, match="gain must be finite and at least 0; got "):
+        real_number("gain", value, 0.0)
 
 
 @pytest.mark.parametrize("value", ["b", 3, True, 1.0, None, ["a"], {"a": 1}])

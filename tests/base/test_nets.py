@@ -174,10 +174,39 @@ def test_frozen_nets_and_evaluation_mode_are_the_same(torch, form):
     back = type(net).from_torch(module)
     assert torch.equal(back.variance2, frozen.variance2)
     assert type(net).from_torch(module.train()).mean1 is None
-    module(x)
-    running = type(net).from_torch(module.eval())
-    assert not torch.equal(running.mean1, frozen.mean1) or torch.equal(running.mean1, running.mean1 * 0)
+    other = x.flip(-1) * 3 + 1
+    module(other)  # moves the running statistics by a tenth towards those of this batch
+    running, theirs = type(net).from_torch(module.eval()), net.frozen(other)
+    shared = x.numel() // net.bias1.shape[1]
+    for name, factor in (
+        ("mean1", 1),
+        ("variance1", shared / (shared - 1)),
+        ("variance2", shared / (shared - 1)),
+    ):
+        expected = 0.9 * getattr(frozen, name) + 0.1 * factor * getattr(theirs, name)
+        assert torch.allclose(getattr(running, name), expected, rtol=1e-12)
+        assert not torch.allclose(getattr(running, name), getattr(frozen, name), rtol=0.01)
     assert torch.allclose(module(x).flatten(1), bptt.unroll(running, x).states[-1], atol=1e-12)
+
+
+def test_numbers_of_a_module_may_change_and_are_copied(torch):
+    net, x = drawn("dense", norm="batch", xp=torch)
+    module, state = net.to_torch(), torch.random.get_rng_state()
+    torch.nn.utils.parametrizations.weight_norm(module.blocks[0].layer1)
+    module.blocks[1].layer1 = module.blocks[0].layer2  # one layer in two places
+    module.blocks[2].norm1.momentum = 0.5
+    with torch.no_grad():
+        module.blocks[0].layer1.parametrizations.weight.original0 *= 2
+    back = resnets.Dense.from_torch(module)
+    assert torch.allclose(back.weight1[0], 2 * net.weight1[0])
+    assert torch.equal(back.weight1[1], net.weight2[0])
+    assert torch.allclose(module(torch.tensor(x)), bptt.unroll(back, torch.tensor(x)).states[-1], atol=1e-12)
+    with torch.no_grad():
+        for tensor in module.parameters():
+            tensor.zero_()
+    assert float(back.weight2.abs().min()) > 0
+    assert resnets.Dense.from_torch(net.to_torch().half()).dtype == "float16"
+    assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_a_module_trains_and_its_scale_when_asked(torch):

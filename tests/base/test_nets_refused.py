@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 
 from vglib import NonFiniteError, bptt, clipping, jacobians, resnets, truncation
-from vglib.base.chain import Chain
-from vglib.base.parameters import Parameters
 
 DENSE = resnets.Dense.init(4, 3, "pre-activation", norm="layer")
 CONV = resnets.Conv.init((2, 3, 4), 3, norm="batch")
@@ -131,7 +129,7 @@ def test_derivatives_that_do_not_fit(net, x):
     trace = bptt.unroll(net, x)
     good, size = np.ones((3, net.size)), net.size
     with pytest.raises(
-        TypeError, match="d_outputs must be an array, unless d_final is given; got None for both"
+        TypeError, match="d_outputs must be an array or a callable, unless a d_final says all; got None"
     ):
         bptt.backprop(trace)
     with pytest.raises(ValueError, match=rf"d_outputs must have shape \(L=3, B=3, H={size}\); got"):
@@ -149,6 +147,10 @@ def test_derivatives_that_do_not_fit(net, x):
     by_chunk = bptt.backprop(trace, lambda start, stop: np.ones((stop - start, *good.shape)))
     whole = bptt.backprop(trace, np.ones((3, *good.shape)))
     assert np.array_equal(by_chunk.states, whole.states)
+    assert not np.shares_memory(whole.inputs, whole.states)
+    nothing = bptt.backprop(trace, d_final=good, want=())
+    assert (nothing.parameters, nothing.inputs, nothing.states) == (None, None, None)
+    assert np.array_equal(nothing.initial, only.initial)
     last = bptt.backprop(trace, np.concatenate([np.zeros((2, *good.shape)), good[None]]))
     assert np.array_equal(last.states[:-1], bptt.backprop(trace, d_final=good).states[:-1])
 
@@ -192,6 +194,79 @@ def test_a_module_of_the_other_form(torch):
         resnets.Conv.from_torch(DENSE.to_torch())
 
 
+def normed(form, norm="batch"):
+    """Return the module of a net, made anew."""
+    first = 4 if form == "dense" else (2, 3, 4)
+    return (resnets.Dense if form == "dense" else resnets.Conv).init(first, 3, norm=norm).to_torch()
+
+
+def exchange(form, norm, make):
+    """Return a module whose block 1 has another `make(nn)`, given as (name, layer)."""
+    import torch
+
+    module = normed(form, norm)
+    name, layer = make(torch.nn)
+    setattr(module.blocks[1], name, layer.double())
+    return module
+
+
+@pytest.mark.parametrize(
+    ("form", "norm", "make"),
+    [
+        ("dense", "none", lambda nn: ("layer1", nn.Linear(4, 4, bias=False))),
+        ("dense", "none", lambda nn: ("layer2", nn.Linear(4, 5))),
+        ("dense", "none", lambda nn: ("layer2", nn.Sequential(nn.Linear(4, 4)))),
+        ("dense", "none", lambda nn: ("norm1", nn.LayerNorm(4))),
+        ("dense", "batch", lambda nn: ("norm1", nn.BatchNorm1d(4, eps=1e-3))),
+        ("dense", "batch", lambda nn: ("norm2", nn.BatchNorm1d(4, affine=False))),
+        ("dense", "batch", lambda nn: ("norm2", nn.BatchNorm1d(4, track_running_stats=False))),
+        ("dense", "layer", lambda nn: ("phi", nn.GELU())),
+        ("conv", "layer", lambda nn: ("norm1", nn.GroupNorm(2, 2))),
+        ("conv", "none", lambda nn: ("layer1", nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"))),
+        ("conv", "none", lambda nn: ("layer1", nn.Conv2d(2, 2, 3, padding=2, dilation=2))),
+    ],
+)
+def test_a_module_whose_layers_were_exchanged(torch, form, norm, make):
+    module = exchange(form, norm, make)
+    cls = resnets.Dense if form == "dense" else resnets.Conv
+    with pytest.raises(ValueError, match=r"module\.blocks\[1\]\.(layer|norm|phi)[12]? must be .*; got "):
+        cls.from_torch(module)
+
+
+def test_a_module_that_lost_what_it_was_made_of(torch):
+    module = normed("dense")
+    module.blocks[2].norm1.bias = None
+    with pytest.raises(
+        ValueError, match=r"module\.blocks\[2\]\.norm1 must |norm1 of a block must have its bias"
+    ):
+        resnets.Dense.from_torch(module)
+    module = normed("dense")
+    del module.blocks[:]
+    with pytest.raises(ValueError, match=r"module\.blocks is empty"):
+        resnets.Dense.from_torch(module)
+    module = normed("dense")
+    module.blocks[0].float()
+    with pytest.raises(
+        TypeError, match=r"module must have one dtype .*got torch\.float32 on cpu, torch\.float64"
+    ):
+        resnets.Dense.from_torch(module)
+
+
+def test_a_module_half_in_training_mode(torch):
+    module = normed("conv")
+    module.blocks[1].norm2.eval()
+    with pytest.raises(
+        ValueError, match=r"blocks\[1\]\.norm2 is in evaluation mode, module in training mode"
+    ):
+        resnets.Conv.from_torch(module)
+    module.eval()
+    module.blocks[0].norm1.train()
+    with pytest.raises(
+        ValueError, match=r"blocks\[0\]\.norm1 is in training mode, module in evaluation mode"
+    ):
+        resnets.Conv.from_torch(module)
+
+
 def test_branch_scale_refuses():
     with pytest.raises(ValueError, match=r"beta must be one of '1', .*; got '1/l'"):
         resnets.branch_scale("1/l", 3)
@@ -199,16 +274,5 @@ def test_branch_scale_refuses():
         resnets.branch_scale(1.0, 0)
     with pytest.raises(TypeError, match="beta must be a number; got True"):
         resnets.branch_scale(True, 3)
-
-
-def test_a_new_chain_must_write_down_its_steps():
-    class Nothing(Parameters, Chain):
-        pass
-
-    calls = [("begin", 3), ("at", 1), ("factors", 1), ("parameter_gradients", 2), ("input_gradients", 3)]
-    for name, count in calls:
-        with pytest.raises(NotImplementedError, match=f"Nothing.{name}"):
-            getattr(Nothing(), name)(*[None] * count)
-    for name in ("like", "parameters", "hidden"):
-        with pytest.raises(NotImplementedError, match=f"Nothing.{name}"):
-            getattr(Nothing(), name)
+    with pytest.raises(ValueError, match="beta must be finite; got 1000"):
+        resnets.branch_scale(10**400, 3)

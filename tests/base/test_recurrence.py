@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vglib import RNN, bptt, jacobians
+from vglib.base import recurrence
 from vglib.base.recurrence import Recurrence
 
 SHAPES = {"weight_ih": (4, 3), "weight_hh": (4, 4), "bias_ih": (4,), "bias_hh": (4,)}
@@ -182,6 +183,30 @@ def test_project_adds_both_biases(backend, dtype):
     w = {n: backend.numpy(v) for n, v in cell.parameters.items()}
     expected = np.einsum("hd,tbd->tbh", w["weight_ih"], x) + w["bias_ih"] + w["bias_hh"]
     backend.check(cell.project(backend.array(x, dtype)), expected, dtype)
+
+
+def test_chunks_of_steps_are_the_steps(backend, dtype, kind, problem, monkeypatch):
+    p = problem(backend, kind, dtype, T=7)
+    states = []
+    for chunk, small in ((16, 2**14), (3, 0), (1, 0)):
+        monkeypatch.setattr(recurrence, "CHUNK", chunk)
+        monkeypatch.setattr(recurrence, "SMALL", small)
+        trace = bptt.unroll(p.cell, p.x, p.initial)
+        grads = bptt.backprop(trace, p.d_outputs, p.d_final)
+        states.append([backend.numpy(trace.states), backend.numpy(grads.states)])
+    for forward, backward in states[1:]:
+        np.testing.assert_allclose(forward, states[0][0], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(backward, states[0][1], rtol=0, atol=1e-5)
+
+
+def test_the_working_copy_of_a_cell_is_a_copy(backend, kind, problem):
+    cell = problem(backend, kind).cell
+    runner = cell.along_rows()
+    assert type(runner) is type(cell)
+    assert runner.weight_hh is not cell.weight_hh
+    for name, weight in cell.parameters.items():
+        backend.check(getattr(runner, name), backend.numpy(weight))
+    assert runner._options() == cell._options()
 
 
 @given(lead=st.lists(st.integers(1, 4), max_size=3), hidden=st.integers(1, 5), seed=st.integers(0, 99))

@@ -17,7 +17,7 @@ from types import ModuleType
 from .arrays import Array
 from .errors import choice
 
-__all__ = ["ACTIVATIONS", "Activation", "activation"]
+__all__ = ["ACTIVATIONS", "Activation", "activation", "sigmoid_and_slope"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,13 @@ def _sigmoid(xp: ModuleType, a: Array) -> Array:
     # A second exponential costs a quarter of a choice by `where`. Autograd is right at 0, too: there it takes
     # the slope of |a| to be 0 and that of the minimum ½.
     return xp.exp(xp.minimum(a, 0.0)) / (1.0 + xp.exp(-xp.abs(a)))
+
+
+def sigmoid_and_slope(xp: ModuleType, a: Array) -> tuple[Array, Array]:
+    """Return σ(a) and σ′(a), as `ACTIVATIONS` has them, with one exponential for both tails of both."""
+    z = xp.exp(-xp.abs(a))
+    larger = 1.0 / (1.0 + z)  # of σ(a) and σ(−a)
+    return xp.exp(xp.minimum(a, 0.0)) * larger, z * larger * larger
 
 
 def _sigmoid_derivative(xp: ModuleType, a: Array) -> Array:

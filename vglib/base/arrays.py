@@ -171,7 +171,7 @@ def check_finite(
 ) -> None:
     """Raise `NonFiniteError` at the first index along axis 0 where `array` is not finite.
 
-    Costs one pass over the array and, on a GPU, one wait.
+    Costs one pass over the array and, on a GPU, one wait; two where the sum of finite numbers overflows.
 
     Parameters
     ----------

@@ -6,6 +6,18 @@ Through time every f_t has the same weights and an input of its own; through dep
 and nothing enters but s_0. Both are said here: `begin` gives s_0 and the f_t, `at` gives who knows the
 derivatives of f_t. All else (states, messages, products of Jacobians, logarithms of norms) is one loop.
 
+A recurrent cell subclasses `vglib.base.recurrence.Recurrence` and has most of this from there. Any other
+network subclasses `Chain`, as a frozen dataclass of arrays and settings, and writes down
+
+`like`, `parameters`     one of the arrays; those that a loss is differentiated by
+`hidden`                 the size of the state
+`begin`                  s_0, and each step s_t ↦ (s_{t+1}, what must be kept)
+`factors`                the local derivatives of all steps, from what was kept
+`at`                     an object with `factors`, `backward_step` and `jacobian` of one step
+`parameter_gradients`    ∂L/∂θ, and `input_gradients` ∂L/∂x, from what the backward steps returned
+
+`tests/base/test_chain.py` has a small one, tanh layers without weights between the units.
+
 Index legend: T steps (L, if they are layers), B sequences or samples, S state size; t step.
 """
 
@@ -15,6 +27,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .arrays import Array, device_of
+from .parameters import Parameters
 
 if TYPE_CHECKING:
     from .trace import Trace
@@ -25,11 +38,23 @@ Arrays = tuple[Array, ...]
 Step = Callable[[Array], tuple[Array, Arrays]]
 
 
-class Chain:
-    """A network that leads a state through steps. It also has the arrays of `Parameters`."""
+class Chain(Parameters):
+    """A network that leads a state through steps.
+
+    Attributes
+    ----------
+    blocks : tuple of str
+        What the state consists of, side by side.
+    letter : str
+        What messages call the number of steps.
+    adds_up : bool
+        Whether all steps have the same parameters and an input each, so that `parameter_gradients` of some
+        steps and of the others add up, and `input_gradients` stand one after the other.
+    """
 
     blocks: ClassVar[tuple[str, ...]] = ("h",)
     letter: ClassVar[str] = "T"
+    adds_up: ClassVar[bool] = False
 
     @property
     def hidden(self) -> int:
@@ -50,11 +75,32 @@ class Chain:
         return state[..., : self.hidden]
 
     def begin(self, x: Array, initial: Array | None, nonfinite: str) -> tuple[Array, Iterable[Step]]:
-        """Return s_0 (B, S), and for each step the function s_t ↦ (s_{t+1}, arrays kept), all checked."""
+        """Return s_0, and for each step the function s_t ↦ (s_{t+1}, arrays kept).
+
+        Parameters
+        ----------
+        x : Array
+            What the caller gave to `bptt.unroll`; to be checked here, `initial` too.
+        initial : Array, shape (B, S), or None
+        nonfinite : {'raise', 'return'}
+            To be handed on to `check_finite`.
+
+        Returns
+        -------
+        state : Array, shape (B, S)
+        steps : iterable of callable
+            Each keeps the same number of arrays (B, …); the loop stacks them: `saved`, each (T, B, …).
+        """
         raise NotImplementedError(f"{type(self).__name__}.begin")
 
     def at(self, t: int) -> Any:
-        """Return who has `factors`, `backward_step` and `jacobian` of step t."""
+        """Return who knows the derivatives of step t, an object with three methods.
+
+        `factors(saved)`               the local derivatives, from what this step kept, each (B, …)
+        `backward_step(factors, d)`    (∂L/∂s_t, …) from d = ∂L/∂s_{t+1}, (B, S), or (n, B, S) for n losses
+                                       side by side; behind it what `parameter_gradients` shall get
+        `jacobian(factors)`            ∂s_{t+1}/∂s_t, (B, S, S), rows for the output
+        """
         raise NotImplementedError(f"{type(self).__name__}.at")
 
     def factors(self, saved: Arrays) -> Arrays:
@@ -81,8 +127,8 @@ class Chain:
         """Return ∂L/∂θ by name, from what `backward_step` returned beside s̄_t, stacked: each (T, B, …)."""
         raise NotImplementedError(f"{type(self).__name__}.parameter_gradients")
 
-    def input_gradients(self, trace: Trace, states: Array, deltas: Sequence[Array]) -> Array:
-        """Return ∂L/∂x, of the shape of x, from s̄ (T+1, B, S) and the same."""
+    def input_gradients(self, trace: Trace, d_start: Array, deltas: Sequence[Array]) -> Array:
+        """Return ∂L/∂x, of the shape of x, from ∂L/∂s (B, S) before the first of the steps, and the same."""
         raise NotImplementedError(f"{type(self).__name__}.input_gradients")
 
     def memory_gradients(self, factors: Arrays, d_state: Array) -> Array | None:

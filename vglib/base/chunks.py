@@ -16,7 +16,7 @@ from .errors import NonFiniteError, whole_number
 from .recurrence import Recurrence, check_cell
 from .trace import Trace
 
-__all__ = ["Source", "cut", "joined", "later"]
+__all__ = ["Source", "joined", "later"]
 
 
 class Source:
@@ -95,18 +95,6 @@ def _takes_three(function: Callable[..., Array]) -> bool:
         return False
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return sum(p.kind in positional and p.default is inspect.Parameter.empty for p in parameters) == 3
-
-
-def cut(trace: Trace, start: int) -> Trace:
-    """Return the trace from a step on."""
-    if start == 0:
-        return trace
-    return dataclasses.replace(
-        trace,
-        inputs=trace.inputs[start:, ...],
-        states=trace.states[start:, ...],
-        saved=tuple(kept[start:, ...] for kept in trace.saved),
-    )
 
 
 def joined(first: Trace, second: Trace) -> Trace:

@@ -39,7 +39,7 @@ def direct_derivatives(
     axes = [("B", batch), ("H", cell.hidden)]
     if d_outputs is None:
         if d_final is None:
-            raise TypeError("d_outputs must be an array, unless d_final is given; got None for both")
+            raise TypeError("d_outputs must be an array or a callable, unless a d_final says all; got None")
         nothing = cell.output(cell.initial(batch))
 
         def output_bar(t: int) -> Array:

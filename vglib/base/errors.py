@@ -81,7 +81,10 @@ def real_number(name: str, value: Any, low: float, above: bool = False) -> float
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number; got {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond 10³⁰⁸
+        number = math.inf
     if not math.isfinite(number) or number < low or (above and number == low):
         bound = "" if low == -math.inf else f" and {'above' if above else 'at least'} {low:g}"
         raise ValueError(f"{name} must be finite{bound}; got {value!r}")

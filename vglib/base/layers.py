@@ -18,10 +18,9 @@ Sources: Ioffe and Szegedy (2015) for batch, Ba, Kiros and Hinton (2016) for lay
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any
 
 from .activations import Activation
-from .arrays import Array, device_of
+from .arrays import Array, device_of, widened
 from .chain import Arrays
 
 __all__ = ["EPSILON", "Convolution", "Linear", "Norm", "Part", "Phi", "statistics"]
@@ -144,13 +143,16 @@ class Norm(Part):
 
     def factors(self, z: Array) -> Arrays:
         """Return ẑ and r."""
-        parts = self.by_channel(z)
+        xp = self.xp
+        parts = widened(xp, self.by_channel(z))  # in half precision the square of 256 is infinite
         if self.fixed is None:
-            mean, variance = statistics(self.xp, parts, self.kind)
+            mean, variance = statistics(xp, parts, self.kind)
         else:
-            mean, variance = (array[..., None, :, None] for array in self.fixed)
-        r = 1.0 / self.xp.sqrt(variance + EPSILON)
-        return self._flat((parts - mean) * r), r
+            mean, variance = (widened(xp, array[..., None, :, None]) for array in self.fixed)
+        variance = variance + EPSILON
+        r = xp.sqrt(variance) / variance  # 1/√, but NaN, which is reported, and not 0 where it overflowed
+        normal = self._flat((parts - mean) * r)
+        return xp.astype(normal, z.dtype, copy=False), xp.astype(r, z.dtype, copy=False)
 
     def backward(self, factors: Arrays, delta: Array) -> Array:
         """Return r(v − mean v − ẑ · mean(v ẑ)) with v = g ⊙ δ, means over what shares the statistics."""
@@ -204,8 +206,12 @@ class Phi(Part):
 
 
 def statistics(xp: ModuleType, parts: Array, kind: str) -> tuple[Array, Array]:
-    """Return mean and variance of (…, B, C, P) over what shares them; those axes have length 1."""
-    both: dict[str, Any] = {"axis": _axes(kind), "keepdims": True}
+    """Return mean and variance of (…, B, C, P) over what shares them; those axes have length 1.
+
+    The variance is the mean square, as in the forward pass of PyTorch; what PyTorch keeps as `running_var` is
+    n/(n − 1) times that, n numbers having shared it. Both are float32 in half precision.
+    """
+    parts, both = widened(xp, parts), {"axis": _axes(kind), "keepdims": True}
     mean = xp.mean(parts, **both)
     return mean, xp.mean((parts - mean) ** 2, **both)
 

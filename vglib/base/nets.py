@@ -22,7 +22,6 @@ from .chain import Arrays, Chain, Step
 from .errors import choice, whole_number
 from .layers import Norm, Part, Phi, statistics
 from .net_start import branch_scale, draw_blocks
-from .parameters import Parameters
 
 if TYPE_CHECKING:
     from .trace import Trace
@@ -34,7 +33,7 @@ NORMS = ("none", "batch", "layer")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Net(Parameters, Chain):
+class Net(Chain):
     """What dense and convolutional nets share; see `vglib.resnets`. Arrays have one more axis, of blocks."""
 
     weight1: Array
@@ -61,9 +60,11 @@ class Net(Parameters, Chain):
         choice("norm", self.norm, NORMS)
         known_activation(self.activation)
         shape = self._weight_shape()
-        depth = check_array("weight1", self.weight1, shape) and self.weight1.shape[0]
-        shape = [("L", depth), *((letter, self.weight1.shape[1]) for letter, _ in shape[1:3]), *shape[3:]]
-        channels = [("L", depth), (shape[1][0], self.weight1.shape[1])]
+        check_array("weight1", self.weight1, shape)
+        depth, width = self.weight1.shape[:2]
+        # Now the open sizes are known, and the same for all: weights are square.
+        shape = [("L", depth), *((letter, width) for letter, _ in shape[1:3]), *shape[3:]]
+        channels = [("L", depth), (shape[1][0], width)]
         expected = {"scale": [("L", depth)]}
         for n in range(1, self.layers + 1):
             expected |= {f"weight{n}": shape, f"bias{n}": channels}
@@ -168,9 +169,9 @@ class Net(Parameters, Chain):
         found = self._block(slice(None)).gradients(trace.saved, deltas)
         return {name: found[name] for name in self.parameters}
 
-    def input_gradients(self, trace: Trace, states: Array, deltas: Sequence[Array]) -> Array:
+    def input_gradients(self, trace: Trace, d_start: Array, deltas: Sequence[Array]) -> Array:
         """Return ∂L/∂x, of the shape of x: a copy, lest it keep all states."""
-        return self.xp.reshape(self.xp.asarray(states[0, ...], copy=True), trace.inputs.shape)
+        return self.xp.reshape(self.xp.asarray(d_start, copy=True), trace.inputs.shape)
 
     @property
     def _couples(self) -> bool:
@@ -204,12 +205,15 @@ class Net(Parameters, Chain):
         """Return the net whose batch norms use the statistics of batch `x` as constants.
 
         On `x` itself its outputs are the same. It is what PyTorch calls evaluation mode, with these running
-        statistics: samples are independent, so each has Jacobians of its own.
+        statistics: samples are independent, so each has Jacobians of its own. The variances are those that
+        `x` was divided by, mean squares; PyTorch's own running ones are n/(n − 1) times as large.
 
         Raises
         ------
-        ValueError, TypeError, NonFiniteError
+        ValueError, TypeError
             A net without batch norm; x as for `bptt.unroll`.
+        NonFiniteError
+            x, a state or a variance is not finite.
         """
         if self.norm != "batch":
             raise ValueError(f"norm must be 'batch' for its statistics to be frozen; got {self.norm!r}")
@@ -224,7 +228,10 @@ class Net(Parameters, Chain):
                     for name, value in zip(("mean", "variance"), shared, strict=True):
                         found.setdefault(name + number, []).append(value[0, :, 0])
         check_finite("states", state, "refuse", first=None)
-        return self.replace(**{name: self.xp.stack(rows) for name, rows in found.items()})
+        arrays = {name: self.xp.astype(self.xp.stack(rows), state.dtype) for name, rows in found.items()}
+        for name, array in arrays.items():  # in half precision a variance of a finite state can overflow
+            check_finite(name, array, "refuse")
+        return self.replace(**arrays)
 
     # -- making ---------------------------------------------------------------------------------------
 
@@ -258,12 +265,15 @@ class Net(Parameters, Chain):
     def from_torch(cls, module: Any) -> Self:
         """Copy a module that `to_torch` made, e.g. after it was trained.
 
-        One with batch norm in evaluation mode becomes a frozen net with its running statistics.
+        One with batch norm in evaluation mode becomes a frozen net with its running statistics. Of what a
+        parametrisation computes, a weight norm say, the result is copied.
 
         Raises
         ------
         TypeError
-            Another kind of module.
+            Another kind of module, or one of several dtypes or devices.
+        ValueError
+            Layers that were exchanged for others, or of which some are in training mode and some are not.
         """
         from .torch_nets import from_module
 

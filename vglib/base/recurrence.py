@@ -16,9 +16,10 @@ Index legend: T steps, B sequences, D inputs, H units, S state size, G gates; t 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .arrays import Array, check_array, check_finite, device_of, namespace
 from .chain import Arrays, Chain, Step
@@ -31,11 +32,15 @@ __all__ = ["Arrays", "Recurrence", "check_cell"]
 
 CHUNK = 16
 """Steps that are projected at a time, and whose factors are held."""
+SMALL = 2**14
+"""Numbers that may be projected at a time in any case."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Recurrence(Weights, Chain):
     """A recurrent cell; the base class of all of them. Its weights are described at `Weights`."""
+
+    adds_up: ClassVar[bool] = True
 
     # -- what a sequence needs ------------------------------------------------------------------------
 
@@ -56,7 +61,9 @@ class Recurrence(Weights, Chain):
         """
         xp, transposed = self.xp, self.weight_hh.T
         flat = xp.reshape(transposed, (-1,))  # copies row by row; a plain copy would keep the old layout
-        return self.replace(weight_hh=xp.reshape(flat, transposed.shape).T)
+        cell = copy(self)  # without the checks of `replace`, which take longer than several steps
+        object.__setattr__(cell, "weight_hh", xp.reshape(flat, transposed.shape).T)
+        return cell
 
     def check_input(self, x: Array, nonfinite: str = "raise") -> None:
         """Raise unless `x` is (T, B, D), finite and of the weights' kind."""
@@ -122,6 +129,8 @@ class Recurrence(Weights, Chain):
 
     def before(self, delta: Array) -> Array:
         """Return ∂L/∂h_t = δ_t W_hh, (…, H), from the recurrent side's δ_t (…, G·H)."""
+        if delta.ndim == 2:
+            return self.xp.matmul(delta, self.weight_hh)
         # One flat product: a stack of small ones is several times slower.
         flat = self.xp.reshape(delta, (-1, delta.shape[-1]))
         return self.xp.reshape(self.xp.matmul(flat, self.weight_hh), (*delta.shape[:-1], self.hidden))
@@ -142,10 +151,13 @@ class Recurrence(Weights, Chain):
         return self.check_initial(initial, x.shape[1], nonfinite), self._steps(x)
 
     def _steps(self, x: Array) -> Iterator[Step]:
-        steps, runner = x.shape[0], self.along_rows()
-        for start in range(0, steps, CHUNK):  # all projected at once would be as much memory as the trace
-            projected = self.project(x[start : min(start + CHUNK, steps), ...])
-            yield from (partial(runner.step, projected[t, ...]) for t in range(projected.shape[0]))
+        steps, step = x.shape[0], self.along_rows().step
+        # All projected at once would be as much memory as the trace; where that is little, it is faster.
+        chunk = max(CHUNK, SMALL // (x.shape[1] * self.weight_hh.shape[0]))
+        for start in range(0, steps, chunk):
+            projected = self.project(x[start : min(start + chunk, steps), ...])
+            for t in range(projected.shape[0]):
+                yield partial(step, projected[t, ...])
 
     def at(self, t: int) -> Self:
         """Return the cell itself: it is the same at every moment."""
@@ -157,14 +169,16 @@ class Recurrence(Weights, Chain):
         All at once would take more memory than the trace, which costs more than it saves; one by one is slow
         where the arrays are small.
         """
-        held: dict[str, Any] = {"start": 0, "stop": 0}
+        rows: dict[int, Arrays] = {}
 
         def factors(t: int) -> Arrays:
-            if not held["start"] <= t < held["stop"]:
+            if t not in rows:
                 start = max(0, t + 1 - CHUNK)
                 here = self.factors(tuple(kept[start : t + 1, ...] for kept in saved))
-                held.update(start=start, stop=t + 1, factors=here)
-            return tuple(f[t - held["start"], ...] for f in held["factors"])
+                by_factor = ([f[i, ...] for i in range(t + 1 - start)] for f in here)
+                rows.clear()
+                rows.update(enumerate(zip(*by_factor, strict=True), start))
+            return rows[t]
 
         return factors
 
@@ -179,7 +193,7 @@ class Recurrence(Weights, Chain):
         flat = (self.xp.reshape(a, (-1, a.shape[-1])) for a in (*deltas, trace.inputs, h))
         return self.weight_gradients(*flat)
 
-    def input_gradients(self, trace: Trace, states: Array, deltas: Sequence[Array]) -> Array:
+    def input_gradients(self, trace: Trace, d_start: Array, deltas: Sequence[Array]) -> Array:
         """Return ∂L/∂x_t = δ_t W_ih, (T, B, D)."""
         return self.xp.matmul(deltas[0], self.weight_ih)
 

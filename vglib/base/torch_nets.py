@@ -49,9 +49,9 @@ class TorchBlock(nn.Module):
 class BlockStack(nn.Module):
     """Blocks one after the other, `blocks[l]`; made by `to_torch`, read by `from_torch`."""
 
-    def __init__(self, settings: dict[str, Any], blocks: list[TorchBlock]) -> None:
+    def __init__(self, settings: dict[str, Any], channels: int, blocks: list[TorchBlock]) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings, self.channels = settings, channels
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -78,7 +78,7 @@ def to_module(net: Any, learn_scale: bool) -> BlockStack:
             made.append(block)
     options = {name: getattr(net, name) for name in ("kind", "activation", "norm")}
     options |= {"image": net.image} if hasattr(net, "image") else {}
-    module = BlockStack(options, made).to(like)
+    module = BlockStack(options, channels, made).to(like)
     with torch.no_grad():
         for name, array in arrays.items():
             for block, value in zip(module.blocks, array, strict=True):
@@ -94,13 +94,41 @@ def from_module(module: Any, kind: type) -> Any:
     if ("image" in options) != hasattr(kind, "image"):
         other = "Conv" if "image" in options else "Dense"
         raise TypeError(f"module is that of a {other}; read it with resnets.{other}.from_torch")
+    _check_unchanged(module)
     names = ["weight", "bias"] + (["gain", "shift"] if options["norm"] != "none" else [])
     if options["norm"] == "batch" and not module.training:
         names += ["mean", "variance"]
     layers = module.blocks[0].layers
     wanted = ["scale", *(f"{name}{n}" for n in range(1, layers + 1) for name in names)]
     rows = {name: [_tensor(block, name).detach() for block in module.blocks] for name in wanted}
+    found = {f"{tensor.dtype} on {tensor.device}" for each in rows.values() for tensor in each}
+    if len(found) > 1:  # which `stack` would promote
+        raise TypeError(f"module must have one dtype and one device; got {', '.join(sorted(found))}")
     return kind(**{name: torch.stack(each) for name, each in rows.items()}, **options)
+
+
+def _check_unchanged(module: BlockStack) -> None:
+    """Raise ValueError if a layer no longer computes what a net does; its numbers may be any."""
+    if not len(module.blocks):
+        raise ValueError("module.blocks is empty; expected one block at least")
+    settings, axes = module.settings, 5 if "image" in module.settings else 3
+    with torch.device("meta"):  # where no numbers are drawn
+        made = {"phi": PHI[settings["activation"]](), "layer": _layer(module.channels, axes)}
+        made["norm"] = _norm(settings["norm"], module.channels, axes)
+    parts = ["phi", *(part + n for n in "12"[: module.blocks[0].layers] for part in ("layer", "norm"))]
+    for l, block in enumerate(module.blocks):
+        for name in parts:
+            own, expected = getattr(block, name), made[name.rstrip("12")]
+            if hasattr(own, "momentum"):  # moves the running statistics, not the output
+                expected.momentum = own.momentum
+            if not isinstance(own, type(expected)) or own.extra_repr() != expected.extra_repr():
+                raise ValueError(f"module.blocks[{l}].{name} must be {expected}; got {own}")
+            if hasattr(own, "running_mean") and own.training != module.training:
+                mode = {True: "training", False: "evaluation"}
+                raise ValueError(
+                    f"module.blocks[{l}].{name} is in {mode[own.training]} mode, module in "
+                    f"{mode[module.training]} mode; call module.train() or module.eval() on the whole"
+                )
 
 
 def _layer(channels: int, axes: int) -> nn.Module:
@@ -122,5 +150,8 @@ def _tensor(block: TorchBlock, name: str) -> torch.Tensor:
     kind, number = name[:-1], name[-1]
     if kind in ("mean", "variance"):
         return getattr(getattr(block, f"norm{number}"), "running_mean" if kind == "mean" else "running_var")
-    part = "norm" if kind in ("gain", "shift") else "layer"
-    return getattr(getattr(block, part + number), TORCH_NAMES[kind])
+    part = ("norm" if kind in ("gain", "shift") else "layer") + number
+    tensor = getattr(getattr(block, part), TORCH_NAMES[kind])
+    if tensor is None:
+        raise ValueError(f"{part} of a block must have its {TORCH_NAMES[kind]}; got None")
+    return tensor

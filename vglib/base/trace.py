@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .arrays import Array, check_finite
 from .chain import Chain
 from .errors import NonFiniteError, choice
 from .recurrence import Recurrence
+
+if TYPE_CHECKING:
+    from .shares import Shares
 
 __all__ = [
     "WANTS",
@@ -19,6 +23,7 @@ __all__ = [
     "check_through_time",
     "check_trace",
     "check_want",
+    "cut",
     "gathered",
     "merged",
 ]
@@ -50,7 +55,7 @@ class Trace:
 
     @property
     def steps(self) -> int:
-        """T; through depth the number of layers, L."""
+        """T; through depth the number of blocks, L."""
         return self.states.shape[0] - 1
 
     @property
@@ -96,7 +101,7 @@ class Gradients:
 def check_from_trace(
     trace: Trace, name: str, array: Array, nonfinite: str, first: int | None = 0, backward: bool = True
 ) -> None:
-    """Raise `NonFiniteError` if what was computed from a trace is not finite; blame the trace where it is.
+    """Raise `NonFiniteError` if what was computed from a trace is not finite; blame states or weights first.
 
     `first` and `backward` are those of `check_finite`.
     """
@@ -104,6 +109,7 @@ def check_from_trace(
         check_finite(name, array, nonfinite, "The gradient explodes.", first, backward)
     except NonFiniteError:
         check_finite("trace.states", trace.states, detail="The forward pass was not finite to begin with.")
+        trace.cell.check_weights()  # a ReLU hides one of −∞ on the way forward
         raise
 
 
@@ -138,7 +144,7 @@ def gathered(
     trace: Trace,
     states: Array,
     cells: Array | None,
-    deltas: Sequence[Array],
+    shares: Shares,
     want: Sequence[str],
     nonfinite: str,
 ) -> Gradients:
@@ -150,17 +156,13 @@ def gathered(
         s̄_0 … s̄_T.
     cells : Array, shape (T, B, H), or None
         c̄_1 … c̄_T of a cell that carries a memory.
-    deltas : sequence of Array, each (T, B, …)
-        What else the backward steps gave.
+    shares : Shares
+        What all steps leave for parameters and inputs.
     """
-    cell, xp = trace.cell, trace.cell.xp
-    parameters = inputs = None
-    if "parameters" in want:
-        parameters = cell.parameter_gradients(trace, deltas)
-        for name, gradient in parameters.items():
-            check_from_trace(trace, f"grads.parameters[{name!r}]", gradient, nonfinite, first=None)
-    if "inputs" in want:
-        inputs = cell.input_gradients(trace, states, deltas)
+    cell, xp, parameters, inputs = trace.cell, trace.cell.xp, shares.parameters, shares.inputs
+    for name, gradient in (parameters or {}).items():
+        check_from_trace(trace, f"grads.parameters[{name!r}]", gradient, nonfinite, first=None)
+    if inputs is not None:
         check_from_trace(trace, "grads.inputs", inputs, nonfinite)
     if cells is not None:  # nothing stands between h_0 and c_0
         cells = xp.concat([cell.split(states[:1, ...])["c"], cells]) if "states" in want else None
@@ -169,6 +171,19 @@ def gathered(
     # A copy, lest whoever keeps the gradient by the initial state keeps all states with it.
     initial = xp.asarray(states[0, ...], copy=True)
     return Gradients(parameters, inputs, states if "states" in want else None, initial, cells)
+
+
+def cut(trace: Trace, start: int, stop: int | None = None) -> Trace:
+    """Return the trace of the steps from `start` to `stop`, by default the last."""
+    stop = trace.steps if stop is None else stop
+    if (start, stop) == (0, trace.steps):
+        return trace
+    return dataclasses.replace(
+        trace,
+        inputs=trace.inputs[start:stop, ...],
+        states=trace.states[start : stop + 1, ...],
+        saved=tuple(kept[start:stop, ...] for kept in trace.saved),
+    )
 
 
 def merged(xp: Any, array: Array) -> Array:

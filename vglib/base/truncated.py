@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from .arrays import QUIET, Array, device_of
+from .shares import Shares
 from .trace import Gradients, Trace, check_from_trace, gathered, merged
 
 __all__ = ["carried", "gradients_of", "side_by_side"]
@@ -98,4 +99,6 @@ def gradients_of(trace: Trace, bars: Array, initial: Array, want: Sequence[str],
     factors = cell.factors(trace.saved)
     _, *deltas = cell.backward_step(tuple(merged(xp, f) for f in factors), merged(xp, bars))
     by_step = [xp.reshape(delta, (trace.steps, trace.batch, -1)) for delta in deltas]
-    return gathered(trace, states, cell.memory_gradients(factors, bars), by_step, want, nonfinite)
+    shares = Shares(trace, want)
+    shares.add(by_step, initial)
+    return gathered(trace, states, cell.memory_gradients(factors, bars), shares, want, nonfinite)

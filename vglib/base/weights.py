@@ -1,6 +1,6 @@
 """The weights of a cell under PyTorch's names: made, checked, moved, copied to and from `torch.nn`.
 
-Index legend: D inputs, H units, S state size, G gates.
+Index legend: D inputs, H units, G gates.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ class Weights(Parameters):
     bias_hh: Array
 
     gates: ClassVar[int] = 1
-    blocks: ClassVar[tuple[str, ...]] = ("h",)
     torch_name: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
@@ -64,11 +63,6 @@ class Weights(Parameters):
     def hidden(self) -> int:
         """H, the number of units."""
         return self.weight_hh.shape[1]
-
-    @property
-    def size(self) -> int:
-        """S, the size of the state: H for each block."""
-        return self.hidden * len(self.blocks)
 
     @property
     def like(self) -> Array:

@@ -44,6 +44,7 @@ COLORS: dict[str, str] = {
     "lstm": _VIOLET,
     "gru": _GREEN,
     "irnn": _OCHRE,
+    "residual": _TEAL,
     # Weights.
     "orthogonal": _GREEN,
     "gaussian": _PINK,
