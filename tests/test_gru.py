@@ -149,7 +149,9 @@ def test_gates_of_something_else_are_refused():
             gru.gates(bad)
     for cell in (RNN.init(2, 3), LSTM.init(2, 3)):
         trace = bptt.unroll(cell, np.zeros((2, 1, 2)))
-        with pytest.raises(TypeError, match=rf"trace\.cell must be a vglib GRU; got {type(cell).__name__}"):
+        with pytest.raises(
+            TypeError, match=rf"trace\.cell must be a vglib GRU; got .*{type(cell).__name__}$"
+        ):
             gru.gates(trace)
 
 

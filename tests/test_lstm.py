@@ -14,10 +14,11 @@ from vglib.base.recurrence import Recurrence
 T = 7
 
 
-def loop(torch, p, cut=()):
+def loop(torch, p, cut=(), factors=None):
     """Run the textbook loop with every h_t and c_t a tensor of its own; return them and its loss.
 
-    At the steps in `cut` the state is detached before it goes on.
+    At the steps in `cut` the state is detached before it goes on; gradients that come back from step t to its
+    state are times `factors[t]`.
     """
     hidden, w = p.cell.hidden, {name: torch.tensor(v) for name, v in p.plain.weights.items()}
     x, d, d_final = (torch.tensor(getattr(p.plain, name)) for name in ("x", "d_outputs", "d_final"))
@@ -27,6 +28,10 @@ def loop(torch, p, cut=()):
         part.retain_grad()
     for t in range(len(x)):
         before = (h.detach().requires_grad_(), c.detach().requires_grad_()) if t in cut else (h, c)
+        if factors is not None:
+            before = [part * 1.0 for part in before]
+            for part in before:
+                part.register_hook(lambda g, t=t: g * torch.as_tensor(factors[t]))
         a = x[t] @ w["weight_ih"].T + w["bias_ih"] + before[0] @ w["weight_hh"].T + w["bias_hh"]
         i, f, g, o = a.chunk(4, dim=1)
         c = f.sigmoid() * before[1] + i.sigmoid() * g.tanh()
@@ -123,12 +128,52 @@ def test_cells_of_windows(torch, backend, dtype, problem):
     backend.check(truncation.backprop(trace, p.d_outputs, 2).cells, grad(seen.c), dtype)
 
 
+def test_cells_where_what_crosses_a_state_is_multiplied(torch, backend, dtype, problem):
+    """Both oracles let autograd multiply what comes back through s_t, and only that."""
+    p = problem(backend, "lstm", dtype, T=T, scale=2.0)
+    trace = bptt.unroll(p.cell, p.x, p.initial)
+    sigma = np.linalg.svd(backend.numpy(jacobians.steps(trace)), compute_uv=False)[..., :1]
+    limit = float(np.median(sigma))  # so that half of them are clipped
+    for got, factors in (
+        (clipping.by_step(trace, p.d_outputs, limit), np.minimum(1.0, limit / sigma)),
+        (truncation.randomized(trace, p.d_outputs, cuts := [1, 0, 2, 1.5, 0, 0.5, 3]), cuts),
+    ):
+        seen, loss, _ = loop(torch, p, factors=factors)
+        loss.backward()
+        backend.check(got.cells, grad(seen.c), dtype)
+        backend.check(p.cell.split(got.states)["h"], grad(seen.h), dtype)
+        assert not np.allclose(grad(seen.c), backend.numpy(bptt.backprop(trace, p.d_outputs).cells))
+
+
 def test_cells_that_overflow_are_named():
     cell = LSTM.init(1, 1, dtype="float32")
     trace = bptt.unroll(cell, np.zeros((3, 1, 1), dtype="float32"))
     d = np.full((3, 1, 1), 3e38, dtype="float32")
-    with pytest.raises(NonFiniteError, match=r"grads\.(states|cells) is not finite"):
+    with pytest.raises(NonFiniteError, match=r"grads\.states is not finite.*first at step 3"):
         bptt.backprop(trace, d, d_final=np.full((1, 2), 3e38, dtype="float32"))
+    # Behind a cut, cells overflow alone: what comes from c_2 and from h_1 is finite, their sum is not.
+    cell = cell.replace(**{name: weight * 0 for name, weight in cell.parameters.items()})
+    trace, d = bptt.unroll(cell, np.zeros((2, 1, 1), dtype="float32")), np.float32([[[3e38]], [[1e3]]])
+    states = truncation.randomized(trace, d, [0, 1.3e36], want="states", nonfinite="return").states
+    assert np.all(np.isfinite(states))
+    with pytest.raises(NonFiniteError, match=r"grads\.cells is not finite.*first at step 1"):
+        truncation.randomized(trace, d, [0, 1.3e36], want="states")
+
+
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_an_infinite_weight_is_blamed_where_saturated_states_are_finite(backend, dtype, kind):
+    cell, draw = backend.cell(2, 3, dtype, kind=kind), np.random.default_rng(0)
+    x, d = (backend.array(draw.normal(size=(4, 2, size)), dtype) for size in (2, 3))
+    for name in ("weight_ih", "bias_hh"):
+        plain = backend.numpy(getattr(cell, name))
+        plain.reshape(-1)[-1] = math.inf
+        broken = cell.replace(**{name: backend.array(plain, dtype)})
+        trace = bptt.unroll(broken, x)
+        if kind is LSTM and name == "bias_hh":  # a gate that is always open is no fault
+            assert np.all(np.isfinite(backend.numpy(bptt.backprop(trace, d).states)))
+            continue
+        with pytest.raises(NonFiniteError, match=f"^{name} is not finite"):
+            bptt.backprop(trace, d)
 
 
 # -- the passthrough -------------------------------------------------------------------------------------
@@ -276,7 +321,9 @@ def test_gates_of_something_else_are_refused(problem):
             lstm.gates(bad)
     for cell in (RNN.init(2, 3), GRU.init(2, 3)):
         trace = bptt.unroll(cell, np.zeros((2, 1, 2)))
-        with pytest.raises(TypeError, match=rf"trace\.cell must be a vglib LSTM; got {type(cell).__name__}"):
+        with pytest.raises(
+            TypeError, match=rf"trace\.cell must be a vglib LSTM; got .*{type(cell).__name__}$"
+        ):
             lstm.gates(trace)
 
 
@@ -315,6 +362,11 @@ def test_join_refuses(blocks, error, message):
 
 
 def test_split_refuses_another_size():
+    for bad in (None, [0.0] * 6):
+        with pytest.raises(TypeError, match=f"state must be an array.*got {type(bad).__name__}"):
+            LSTM.init(2, 3).split(bad)
+    with pytest.raises(ValueError, match=r"state must have shape \(…, S=6\); got \(\)"):
+        LSTM.init(2, 3).split(np.array(1.0))
     with pytest.raises(ValueError, match=r"state must have shape \(…, S=6\); got \(2, 3\)"):
         LSTM.init(2, 3).split(np.zeros((2, 3)))
 
@@ -322,6 +374,10 @@ def test_split_refuses_another_size():
 def test_a_wrong_initial_state_is_refused():
     with pytest.raises(ValueError, match=r"initial must have shape \(B=1, S=6\)"):
         bptt.unroll(LSTM.init(2, 3), np.zeros((2, 1, 2)), np.zeros((1, 3)))
+    h = c = np.zeros((1, 3))
+    for pair in ((h, c), {"h": h, "c": c}):
+        with pytest.raises(TypeError, match=rf"one array: cell\.join\(h=…, c=…\); got {type(pair).__name__}"):
+            bptt.unroll(LSTM.init(2, 3), np.zeros((2, 1, 2)), pair)
 
 
 # -- traps -----------------------------------------------------------------------------------------------

@@ -199,8 +199,8 @@ def chrono_(module: Any, longest: int, seed: int = 0) -> tuple[str, ...]:
     TypeError
         Another kind of module.
     ValueError
-        A lag or a seed that is no such number; biases that are absent, computed by a parametrisation, or on
-        the device 'meta'. Nothing is changed then.
+        A lag or a seed that is no such number; biases that are absent, one for both sides, computed by a
+        parametrisation, or on the device 'meta'. Nothing is changed then.
     """
     longest, seed = check_lags(longest, seed)
     return set_in_module_(

@@ -168,7 +168,7 @@ def forget_bias(cell: LSTM, value: float = 1.0) -> LSTM:
     Raises
     ------
     TypeError, ValueError
-        No LSTM; a value that is not a finite number.
+        No LSTM; a value that is no finite number, also in the cell's dtype.
 
     References
     ----------
@@ -208,8 +208,8 @@ def forget_bias_(module: Any, value: float = 1.0) -> tuple[str, ...]:
     TypeError
         Another kind of module.
     ValueError
-        A value that is not finite; biases that are absent, computed by a parametrisation, or on the device
-        'meta'. Nothing is changed then.
+        A value that is not finite, also in the biases' dtype; biases that are absent, one for both sides,
+        computed by a parametrisation, or on the device 'meta'. Nothing is changed then.
 
     Examples
     --------

@@ -289,6 +289,31 @@ def test_archives_that_are_damaged(tmp_path, where):
         cifar10(tmp_path, verify=False)
 
 
+def header(kind, content):
+    """Return an extended header of an archive and what it holds."""
+    member = tarfile.TarInfo("x")
+    member.type, member.size = kind, len(content)
+    return member.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512)
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        header(tarfile.XHDTYPE, b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"),
+        header(tarfile.XHDTYPE, b"25 GNU.sparse.map=1,2,3,x\n"),
+        header(tarfile.XHDTYPE, b"9" * 30 + b" a=b\n"),
+        header(tarfile.XHDTYPE, b"0 a=b\n"),
+        header(tarfile.XHDTYPE, b"7 a=bc\n") * 2000,
+        header(tarfile.GNUTYPE_LONGNAME, b"a\0") * 2000,
+    ],
+    ids=["sparse", "map", "length", "no length", "a chain", "a chain of names"],
+)
+def test_headers_that_lie(tmp_path, lies):
+    pack(tmp_path, packed=lambda content: gzip.compress(lies + content))
+    with pytest.raises(ValueError, match=rf"{ARCHIVE} is damaged or cut short"):
+        cifar10(tmp_path, verify=False)
+
+
 @pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
 def test_no_more_of_an_archive_is_unpacked_than_there_should_be(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(cifar, "MOST", 2**21)
@@ -299,7 +324,7 @@ def test_no_more_of_an_archive_is_unpacked_than_there_should_be(tmp_path, monkey
         for _ in range(64):
             file.write(bytes(2**20))
     tracemalloc.start()
-    with pytest.raises(ValueError, match="unpacks to more than 2,097,152 bytes"):
+    with pytest.raises(ValueError, match=rf"{ARCHIVE} is .*unpacks to more than 2,097,152 bytes"):
         cifar10(tmp_path, verify=False)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

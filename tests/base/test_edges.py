@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from vglib import RNN, NonFiniteError, bptt, jacobians
+from vglib import GRU, LSTM, RNN, NonFiniteError, bptt, jacobians
 from vglib.base.activations import ACTIVATIONS
 
 X = np.random.default_rng(0).normal(size=(6, 2, 3))
@@ -30,16 +30,20 @@ def test_derivatives_hand_nan_on(name):
     assert np.isnan(ACTIVATIONS[name].derivative(np, np.array([np.nan]))).all()
 
 
+@pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
 @pytest.mark.parametrize("make", [copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))])
-def test_cells_and_traces_can_be_copied_and_sent(make):
-    trace = bptt.unroll(CELL, X)  # has used cell.xp
+def test_cells_and_traces_can_be_copied_and_sent(make, kind):
+    trace = bptt.unroll(kind.init(3, 4), X)  # has used cell.xp
     again = make(trace)
     assert np.array_equal(jacobians.log_norms(again), jacobians.log_norms(trace))
-    assert again.cell.weight_hh is not CELL.weight_hh
+    assert again.cell.weight_hh is not trace.cell.weight_hh
+    cells = [make(bptt.backprop(each, D)).cells for each in (trace, again)]
+    assert np.array_equal(*cells) if kind is LSTM else cells == [None, None]
 
 
-def test_the_initial_gradient_does_not_keep_all_states_alive():
-    grads = bptt.backprop(bptt.unroll(CELL, X), D)
+@pytest.mark.parametrize("kind", [RNN, LSTM, GRU])
+def test_the_initial_gradient_does_not_keep_all_states_alive(kind):
+    grads = bptt.backprop(bptt.unroll(kind.init(3, 4), X), D)
     assert not np.shares_memory(grads.initial, grads.states)
     assert not np.shares_memory(grads.parameters["bias_ih"], grads.parameters["bias_hh"])
 

@@ -7,7 +7,7 @@ import pytest
 
 from vglib import NonFiniteError
 from vglib.base.arrays import check_finite
-from vglib.base.errors import choice, real_number, whole_number
+from vglib.base.errors import choice, kind_of, real_number, whole_number
 
 
 def test_nonfinite_error_carries_place_and_advice():
@@ -53,6 +53,11 @@ def test_real_number_takes_numbers_only(value):
 def test_real_number_refuses_what_is_not_finite_or_too_small(value):
     with pytest.raises(ValueError, match="gain must be finite and at least 0; got "):
         real_number("gain", value, 0.0)
+
+
+def test_kinds_are_named_with_their_module():
+    assert [kind_of(value) for value in (None, 1.0, [])] == ["NoneType", "float", "list"]
+    assert kind_of(NonFiniteError("x")) == "vglib.base.errors.NonFiniteError"
 
 
 @pytest.mark.parametrize("value", ["b", 3, True, 1.0, None, ["a"], {"a": 1}])

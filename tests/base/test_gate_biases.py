@@ -191,19 +191,29 @@ def test_other_cells_are_refused(what):
     other = {LSTM: GRU, GRU: LSTM}[kind]
     for bad in (other.init(2, 3), RNN.init(2, 3), None, "LSTM"):
         with pytest.raises(
-            TypeError, match=f"cell must be a vglib {kind.__name__}; got {type(bad).__name__}"
+            TypeError, match=f"cell must be a vglib {kind.__name__}; got .*{type(bad).__name__}$"
         ):
             in_cell(bad, **options)
+
+
+def test_a_module_is_no_cell_and_a_cell_no_module(module, what):
+    kind, in_cell, options = IN_CELL[what]
+    name, in_place = IN_PLACE[what]
+    message = rf"got torch\.nn\.modules\.rnn\.{name}; {name}\.from_torch copies .* ends in an underscore"
+    with pytest.raises(TypeError, match=message):
+        in_cell(module(name, 2, 3), **options)
+    with pytest.raises(TypeError, match=rf"got vglib\.{name.lower()}\.{name}$"):
+        in_place(kind.init(2, 3), **options)
 
 
 def test_other_modules_are_refused(torch, module, what):
     name, in_place = IN_PLACE[what]
     other = {"LSTM": "GRU", "GRU": "LSTM"}[name]
     for bad in (module(other, 2, 3), module("RNN", 2, 3), torch.nn.Sequential(module(name, 2, 3)), None):
-        with pytest.raises(TypeError, match=rf"must be a torch\.nn\.{name} or .*; got {type(bad).__name__}"):
+        with pytest.raises(
+            TypeError, match=rf"must be a torch\.nn\.{name} or .*; got .*{type(bad).__name__}"
+        ):
             in_place(bad, **IN_CELL[what][2])
-    with pytest.raises(TypeError, match=rf"must be a torch\.nn\.{name}"):
-        in_place(KINDS[name].init(2, 3), **IN_CELL[what][2])
 
 
 @pytest.mark.parametrize(
@@ -212,6 +222,8 @@ def test_other_modules_are_refused(torch, module, what):
         (math.nan, ValueError, "value must be finite; got nan"),
         (-math.inf, ValueError, "value must be finite; got -inf"),
         ("1", TypeError, "value must be a number; got '1'"),
+        (10**400, ValueError, "value must be finite; got 1000"),
+        (1e300, ValueError, "a bias of 1e.300 in size is no finite float32"),
         (True, TypeError, "value must be a number; got True"),
         ([1.0], TypeError, r"value must be a number; got \[1\.0\]"),
     ],
@@ -220,7 +232,7 @@ def test_bad_values(module, value, error, message):
     net = module("LSTM", 2, 3)
     before = net.bias_ih_l0.clone()
     with pytest.raises(error, match=message):
-        lstm.forget_bias(LSTM.init(2, 3), value)
+        lstm.forget_bias(LSTM.init(2, 3, dtype="float32"), value)
     with pytest.raises(error, match=message):
         lstm.forget_bias_(net, value)
     assert net.bias_ih_l0.tolist() == before.tolist()
@@ -232,6 +244,7 @@ def test_bad_values(module, value, error, message):
     [
         ({"longest": 1}, ValueError, "longest must be at least 2; got 1"),
         ({"longest": -5}, ValueError, "longest must be at least 2; got -5"),
+        ({"longest": 10**400}, ValueError, "longest must be finite and at least 2"),
         ({"longest": 10.0}, TypeError, "longest must be an integer; got 10.0"),
         ({"longest": True}, TypeError, "longest must be an integer; got True"),
         ({"longest": None}, TypeError, "longest must be an integer; got None"),
@@ -260,4 +273,27 @@ def test_modules_that_cannot_be_set_are_left_as_they_are(torch, module, what):
     torch.nn.utils.parametrize.register_parametrization(net, "bias_hh_l1", torch.nn.Identity())
     with pytest.raises(ValueError, match="bias_hh_l1 is computed by a parametrisation"):
         in_place(net, **options)
+    assert torch.equal(net.bias_ih_l0, before)
+
+
+def test_a_bias_beyond_half_precision_is_refused(torch, module):
+    net = module("LSTM", 2, 3, num_layers=2, dtype=torch.float16)
+    before = net.bias_ih_l0.clone()
+    for value in (1e5, -1e5):
+        with pytest.raises(ValueError, match=r"a bias of 100000 in size is no finite float16"):
+            lstm.forget_bias_(net, value)
+        with pytest.raises(ValueError, match=r"a bias of 100000 in size is no finite float16"):
+            lstm.forget_bias(LSTM.init(2, 3, xp=torch, dtype="float16"), value)
+    assert torch.equal(net.bias_ih_l0, before)
+    lstm.forget_bias_(net, 65504.0)  # the largest
+    assert torch.all(net.bias_ih_l1[3:6] == 65504)
+
+
+def test_one_parameter_under_two_names_is_refused(torch, module, what):
+    name, in_place = IN_PLACE[what]
+    net = module(name, 2, 3)
+    net.bias_hh_l0 = net.bias_ih_l0  # setting the one to 0 would undo the other
+    before = net.bias_ih_l0.clone()
+    with pytest.raises(ValueError, match="one parameter under two names"):
+        in_place(net, **IN_CELL[what][2])
     assert torch.equal(net.bias_ih_l0, before)

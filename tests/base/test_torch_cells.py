@@ -224,8 +224,64 @@ def test_the_one_step_cell_has_one_layer_and_direction(module, name):
 def test_other_modules_are_refused(module, name):
     other = {"LSTM": "GRU", "GRU": "LSTM"}[name]
     for bad in (module(other, 3, 4), module("RNN", 3, 4), module("Linear", 3, 4), None):
-        with pytest.raises(TypeError, match=rf"must be a torch\.nn\.{name} or .*; got {type(bad).__name__}"):
+        with pytest.raises(
+            TypeError, match=rf"must be a torch\.nn\.{name} or .*; got .*{type(bad).__name__}$"
+        ):
             CELLS[name].from_torch(bad)
+
+
+def test_a_namesake_is_refused_by_its_full_name(torch):
+    for bad, place in (
+        (torch.ao.nn.quantizable.LSTM(2, 3), r"torch\.ao\."),
+        (LSTM.init(2, 3), r"vglib\.lstm"),
+    ):
+        with pytest.raises(TypeError, match=rf"or torch\.nn\.LSTMCell; got {place}.*LSTM$"):
+            LSTM.from_torch(bad)
+
+
+def test_weights_that_hold_no_numbers_are_refused(module, name):
+    for form in (name, f"{name}Cell"):
+        with pytest.raises(ValueError, match=r"weight_ih.* is on the device 'meta' and holds no numbers"):
+            CELLS[name].from_torch(module(form, 3, 4, device="meta"))
+
+
+@pytest.mark.parametrize("form", ["layer", "cell"])
+def test_a_subclass_that_computes_something_else_is_refused(torch, name, form):
+    base = getattr(torch.nn, name if form == "layer" else f"{name}Cell")
+
+    class Same(base):
+        pass
+
+    class Normed(base):
+        def forward(self, x, state=None):
+            return super().forward(torch.nn.functional.layer_norm(x, x.shape[-1:]), state)
+
+    with pytest.raises(ValueError, match=rf"Normed has a forward of its own.*into a torch\.nn\.{name}"):
+        CELLS[name].from_torch(Normed(3, 4))
+    assert CELLS[name].from_torch(Same(3, 4)).hidden == 4
+
+
+def test_a_parametrisation_gives_what_it_computes(torch, module, name):
+    layer = module(name, 3, 4)
+    torch.nn.utils.parametrizations.weight_norm(layer, "weight_hh_l0")
+    with torch.no_grad():
+        layer.parametrizations.weight_hh_l0.original0.mul_(2.0)
+    x = draw(torch, 5, 2, 3)
+    close(bptt.unroll(CELLS[name].from_torch(layer), x).outputs, layer(x)[0])
+
+
+def test_a_weight_that_a_hook_computes_may_be_an_old_one(torch, module, name):
+    from torch.nn.utils import prune
+
+    layer = module(name, 3, 4)
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        torch.nn.utils.weight_norm(layer, "weight_hh_l0")
+    pruned = prune.l1_unstructured(module(name, 3, 4), "bias_ih_l0", 2)
+    for bad, weight in ((layer, "weight_hh_l0"), (pruned, "bias_ih_l0")):
+        with pytest.raises(ValueError, match=rf"{weight} is computed by a hook .*remove that first"):
+            CELLS[name].from_torch(bad)
+    prune.remove(pruned, "bias_ih_l0")
+    assert (CELLS[name].from_torch(pruned).bias_ih == 0).sum() == 2
 
 
 @pytest.mark.parametrize(("given", "rows"), [((5, 4), "G"), ((4, 4), "G"), ((12, 4), "G"), ((16, 4), "G")])

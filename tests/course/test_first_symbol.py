@@ -10,6 +10,7 @@ from vglib.course.reproductions import store
 torch = pytest.importorskip("torch")
 first_symbol = pytest.importorskip("vglib.course.reproductions.first_symbol")
 
+from vglib import NonFiniteError  # noqa: E402
 from vglib.base.data import first_symbol as draw  # noqa: E402
 from vglib.course.reproductions import first_of_four, last_step  # noqa: E402
 
@@ -117,12 +118,39 @@ def test_the_message_is_measured_where_float32_has_only_zeros():
     assert last_step.input_message(reader, task.x, task.target) == [None] * 199 + [0.0]
 
 
+def test_a_gradient_that_is_not_finite_is_no_gradient_of_0():
+    task, numbers = draw(4, 3, xp=torch, dtype="float32"), [math.nan, math.inf]
+    for number in numbers:
+        reader = first_symbol._start(STARTS["PyTorch"], 0)
+        with torch.no_grad():
+            reader.readout.weight[0, 0] = number
+        with pytest.raises(NonFiniteError, match="gradient is not finite"):
+            last_step.input_message(reader, task.x, task.target)
+
+
+def test_nothing_is_relative_to_a_last_gradient_of_0():
+    reader, task = last_step.make("LSTM", 3, 2, 2, seed=0), draw(4, 3, xp=torch, symbols=2, fillers=1)
+    with torch.no_grad():  # the filler tells the layer nothing, the symbols do
+        reader.layer.weight_ih_l0[:] = 0.0
+        reader.layer.weight_ih_l0.requires_grad_(False)
+    logs = last_step.input_message(reader, task.x, task.target)
+    assert logs == [None] * 4
+    with pytest.raises(ValueError, match="nothing can be relative to the last gradient"):
+        last_step._relative([[torch.ones(1).double()], [torch.zeros(1).double()]])
+
+
 STORED = [("first_symbol", settings) for settings in STARTS.values()]
 STORED += [("first_of_four", settings) for settings in first_of_four.REPRODUCTION.settings]
 
 
 @pytest.mark.parametrize(("name", "settings"), STORED)
 def test_what_is_stored_is_what_it_computes(name, settings):
+    for record in store.load(name, **settings):
+        numbers = record["numbers"]
+        right = [share >= settings["solved"] for share in numbers["accuracy"]]
+        updates = settings["every"] * (1 + right.index(True)) if any(right) else None
+        assert numbers["solved_at"] == updates
+        assert len(numbers["before"]) == len(numbers["after"]) == settings["steps"]
     stored = store.load(name, **settings)[0]
     assert stored["seed"] == 0
     now = first_symbol.run({**settings, "updates": 50}, 0)

@@ -79,6 +79,23 @@ RIGHT = {
     ],
     "a harmless identity in between": [SUM, ("0 = 0", "algebra"), KEEP, READ, ONE, SHUT, CLAIM],
     "steps that are not needed": [SUM, ("f[t+1]^2 = f[t+1]*f[t+1]", "algebra"), KEEP, READ, ONE, SHUT, CLAIM],
+    "the hypotheses put into the derivatives at once": [
+        *[ONE, SHUT, ("d(c[t+1], c[t]) = 1", "differentiate", 1), ("d(h[t], c[t]) = 0", "differentiate", 2)],
+        *[SUM, ("c_bar[t] = c_bar[t+1]*1 + h_bar[t]*0", "substitute", 3, 4, 5), (*CLAIM[:1], "algebra", 6)],
+    ],
+    "a step earlier, too": [
+        ("c_bar[t-1] = c_bar[t]*f[t] + h_bar[t-1]*o[t-1]*(1 - tanh(c[t-1])^2)", "chain rule"),
+        *[SUM, KEEP, READ, ONE, SHUT, CLAIM],
+    ],
+    "tanh factorised, o = 0 at the end": [
+        *[SUM, KEEP, ("d(h[t], c[t]) = o[t]*(1 - tanh(c[t]))*(1 + tanh(c[t]))", "differentiate"), ONE],
+        ("c_bar[t] - c_bar[t+1] = h_bar[t]*o[t]*(1 - tanh(c[t]))*(1 + tanh(c[t]))", "substitute", 1, 2, 3, 4),
+        *[SHUT, ("c_bar[t] - c_bar[t+1] = 0", "substitute", 5, 6), (*CLAIM[:1], "algebra", 7)],
+    ],
+    "with LaTeX's braces": [
+        ("c_bar_{t} = c_bar_{t+1}*f_{t+1} + h_bar_{t}*o_{t}*(1 - tanh(c_{t})^2)", "chain rule"),
+        *[("f_{t+1} = 1.0", "hypothesis"), ("o_{t} = 0", "hypothesis"), ("c̄_{t} = c̄_{t+1}", "substitute")],
+    ],
     "a zero product": [
         *[SUM, KEEP, READ, ONE, SHUT],
         ("o[t]*(1 - tanh(c[t])^2) = 0", "substitute", 5),
@@ -313,6 +330,43 @@ WRONG = {
         "what reads h[t] is not listed",
     ),
     "a sum with nothing alone": ([("2*c_bar[t] = 2*c_bar[t+1]", "chain rule")], 1, "has to stand alone"),
+    "h[t] = 0 differentiated": (
+        [SHUT, OUT, ("h[t] = 0", "substitute"), ("d(h[t], c[t]) = 0", "differentiate", 3)],
+        4,
+        "not 0. It needs step 1 (o[t] = 0) as well: add its number.",
+    ),
+    "a hypothesis put into a derivative in silence": (
+        [("d(c[t+1], c[t]) = 1", "differentiate")],
+        1,
+        "is f[t+1], not 1. It needs the hypothesis f[t+1] = 1: state it",
+    ),
+    "a derivative of itself": ([("d(c[t], c[t]) = 0", "differentiate")], 1, "of c[t] by c[t] is 1, not 0"),
+    "something put into a derivative": (
+        [CELL, ONE, IDLE, ("c[t+1] = c[t]", "substitute"), ("d(c[t+1], c[t]) = d(c[t], c[t])", "substitute")],
+        5,
+        "differentiate is",
+    ),
+    "a divisor in a definition says nothing": (
+        [("h[t] = o[t]*tanh(c[t])*o[t]/o[t]", "definition"), ("o[t] != 0", "algebra")],
+        2,
+        "o[t] may be 0",
+    ),
+    "two inequalities make an equation": (
+        [("c_bar[t] >= c_bar[t+1]", "algebra"), ("c_bar[t+1] >= c_bar[t]", "algebra"), CLAIM],
+        1,
+        "c_bar[t] - c_bar[t+1] may be negative",
+    ),
+    "a difference too small for floats": (
+        [SUM, KEEP, READ, ONE, SHUT, ("c_bar[t] = c_bar[t+1] + c[t]/(1000000^6)", "substitute")],
+        6,
+        "left minus right leaves",
+    ),
+    "two letters run together": ([("fc[t] = 1", "algebra")], 1, "a product needs its `*`: f*c."),
+    "a function without brackets": (
+        [("tanh^2*(c[t]) = 1", "algebra")],
+        1,
+        "its brackets come first: tanh(…)",
+    ),
     "an unknown rule": ([(*SUM[:1], "chainrule")], 1, "did you mean chain rule?"),
     "a rule of another theorem": ([("c_bar[t] = c_bar[t+1]", "norm")], 1, "not among those of this theorem"),
     "an unknown symbol": ([("c_baar[t] = c_bar[t+1]", "algebra")], 1, "did you mean c_bar[t]?"),

@@ -55,6 +55,14 @@ WRONG = [
     ("a = " + "+".join("b" * 180), "the equation is too long"),
     ("a = " + "b" * 500, "the equation has 504 characters; at most 400"),
     ("__import__('os') = 1", "column 1"),
+    (r"\bar{c}_t = 1", "`\\` came. No LaTeX here: write c_bar[t], norm(x), Q.T, eta."),
+    ("∂h[t]/∂c[t] = 1", "`∂` came. A local derivative is written d(y, x)."),
+    ("norm(x) = √(x.T*x)", "`√` came. A square root is written sqrt(…)."),
+    ("norm(x)^2 = <x, x>", "`<` came. A product of two columns is written x.T*y."),
+    ("1 - tanh^2(c[t]) = 1", "the power of a function comes after its brackets: tanh(…)^2."),
+    ("tanh'(c[t]) = 1", "a derivative is written d(y, x)."),
+    ("\u0441[t] = 1", "It is CYRILLIC SMALL LETTER ES: no letter of this theorem."),
+    ("\u0391 = 1", "a symbol needs a name: letters a to z, digits and _, 30 at most"),
     ("a = norm(x, y, z, w)", "a call needs the name of a function and one to three arguments"),
 ]
 

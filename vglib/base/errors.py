@@ -7,7 +7,7 @@ import numbers
 import operator
 from typing import Any
 
-__all__ = ["NonFiniteError", "choice", "real_number", "whole_number"]
+__all__ = ["NonFiniteError", "choice", "kind_of", "real_number", "whole_number"]
 
 
 class NonFiniteError(ValueError):
@@ -33,6 +33,12 @@ class NonFiniteError(ValueError):
     def __reduce__(self) -> tuple[Any, ...]:
         # The default hands the message alone to __init__; an error that cannot be unpickled ends a worker.
         return type(self), (self.tensor, self.step, self.detail)
+
+
+def kind_of(value: Any) -> str:
+    """Return a value's kind for a message, with its module: there is more than one LSTM."""
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def choice(name: str, value: object, allowed: tuple[object, ...]) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import convert, device_of, random_stream, to_numpy
-from .errors import whole_number
+from .arrays import convert, device_of, dtype_name, namespace, random_stream, to_numpy
+from .errors import kind_of, real_number, whole_number
 from .recurrence import Recurrence
 from .torch_weights import check_settable, suffixes
 
@@ -26,7 +26,9 @@ Blocks = Mapping[int, Any]
 def check_kind(cell: Any, kind: type[Recurrence], name: str = "cell") -> None:
     """Raise TypeError unless a cell is of one kind."""
     if not isinstance(cell, kind):
-        raise TypeError(f"{name} must be a vglib {kind.__name__}; got {type(cell).__name__}")
+        hint = f"; {kind.__name__}.from_torch copies a module, and what ends in an underscore changes it"
+        hint = hint if hasattr(cell, "state_dict") else ""
+        raise TypeError(f"{name} must be a vglib {kind.__name__}; got {kind_of(cell)}{hint}")
 
 
 def log_lags(name: str, suffix: str, hidden: int, longest: int, seed: int) -> np.ndarray:
@@ -39,8 +41,10 @@ def log_lags(name: str, suffix: str, hidden: int, longest: int, seed: int) -> np
 
 
 def check_lags(longest: Any, seed: Any) -> tuple[int, int]:
-    """Return both as whole numbers, `longest` at least 2."""
-    return whole_number("longest", longest, 2), whole_number("seed", seed, 0)
+    """Return both as whole numbers, `longest` at least 2 and no larger than any float."""
+    longest = whole_number("longest", longest, 2)
+    real_number("longest", longest, 2)
+    return longest, whole_number("seed", seed, 0)
 
 
 def set_in_cell(cell: Recurrence, blocks: Blocks, clear: bool) -> Any:
@@ -73,14 +77,12 @@ def set_in_module_(
     TypeError
         Another kind of module.
     ValueError
-        No biases, or such as cannot be set; nothing is changed then.
+        No biases, such as cannot be set, or a value that is beyond their dtype; nothing is changed then.
     """
     import torch
 
     if not isinstance(module, (getattr(torch.nn, kind), getattr(torch.nn, f"{kind}Cell"))):
-        raise TypeError(
-            f"module must be a torch.nn.{kind} or torch.nn.{kind}Cell; got {type(module).__name__}"
-        )
+        raise TypeError(f"module must be a torch.nn.{kind} or torch.nn.{kind}Cell; got {kind_of(module)}")
     if not module.bias:
         raise ValueError(
             f"module has bias=False, so that no gate has a bias to set; make the {kind} with bias=True"
@@ -89,6 +91,10 @@ def set_in_module_(
     names = [f"bias_{side}{suffix}" for suffix in endings for side in ("ih", "hh")]
     for name in names:  # all of them before any is changed
         check_settable(module, name)
+    if len({id(getattr(module, name)) for name in names}) < len(names):
+        raise ValueError(
+            "module has one parameter under two names of biases, so that they cannot be set apart"
+        )
     with torch.no_grad():
         for suffix in endings:
             pair = [getattr(module, f"bias_{side}{suffix}") for side in ("ih", "hh")]
@@ -103,7 +109,10 @@ def _with_blocks(bias_ih: Any, bias_hh: Any, hidden: int, blocks: Blocks, clear:
     ih, hh = (np.array(to_numpy(bias), dtype="float64") for bias in (bias_ih, bias_hh))
     if clear:
         ih[:], hh[:] = 0.0, 0.0
+    largest, dtype = float(namespace(bias_ih).finfo(bias_ih.dtype).max), dtype_name(bias_ih.dtype)
     for gate, value in blocks.items():
+        if (size := np.max(np.abs(value))) > largest:
+            raise ValueError(f"a bias of {size:g} in size is no finite {dtype}; use less, or float64")
         rows = slice(gate * hidden, (gate + 1) * hidden)
         ih[rows], hh[rows] = value, 0.0
     return ih, hh

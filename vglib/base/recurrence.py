@@ -74,13 +74,17 @@ class Recurrence(Weights, Chain):
         """Return the initial state, zeros for None; raise unless it is (B, S), finite and of their kind."""
         if initial is None:
             return self.initial(batch)
+        if len(self.blocks) > 1 and isinstance(initial, tuple | list | dict):  # as PyTorch's LSTM takes it
+            blocks = ", ".join(f"{name}=…" for name in self.blocks)
+            raise TypeError(f"initial must be one array: cell.join({blocks}); got {type(initial).__name__}")
         check_array("initial", initial, [("B", batch), ("S", self.size)], like=self.weight_hh)
         check_finite("initial", initial[None, ...], nonfinite)
         return initial
 
     def split(self, state: Array) -> dict[str, Array]:
         """Return the blocks of a state (…, S) by name: {'h': …}, for an LSTM {'h': …, 'c': …}."""
-        if state.shape[-1] != self.size:
+        namespace(state, "state")
+        if state.ndim == 0 or state.shape[-1] != self.size:
             raise ValueError(f"state must have shape (…, S={self.size}); got {tuple(state.shape)}")
         return dict(zip(self.blocks, self._slices(state, len(self.blocks)), strict=True))
 

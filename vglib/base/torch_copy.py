@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .arrays import convert, resolve_namespace
-from .errors import whole_number
+from .errors import kind_of, whole_number
 
 __all__ = ["NAMES", "copy_from_module", "copy_to_module"]
 
@@ -27,7 +27,9 @@ def copy_from_module(module: Any, kind: str, layer: int | None, reverse: bool | 
     TypeError
         Another kind of module.
     ValueError
-        Several layers or two directions and none chosen, no such one, `batch_first` or `proj_size`.
+        Several layers or two directions and none chosen, no such one, `batch_first` or `proj_size`; a
+        subclass that computes something else; weights that hold no numbers, or may be those of an earlier
+        step.
     """
     import torch
 
@@ -40,9 +42,8 @@ def copy_from_module(module: Any, kind: str, layer: int | None, reverse: bool | 
     elif isinstance(module, getattr(torch.nn, kind)):
         suffix = _suffix(module, kind, layer, reverse)
     else:
-        raise TypeError(
-            f"module must be a torch.nn.{kind} or torch.nn.{kind}Cell; got {type(module).__name__}"
-        )
+        raise TypeError(f"module must be a torch.nn.{kind} or torch.nn.{kind}Cell; got {kind_of(module)}")
+    _check_plain(module, kind, suffix)
     weights = {name: getattr(module, name + suffix, None) for name in NAMES}
     rows = weights["weight_hh"].new_zeros(weights["weight_hh"].shape[0])
     return {name: (rows if w is None else w).detach().clone() for name, w in weights.items()}
@@ -76,6 +77,30 @@ def _suffix(module: Any, kind: str, layer: int | None, reverse: bool | None) -> 
     if reverse and not module.bidirectional:
         raise ValueError("reverse=True: the module is not bidirectional")
     return f"_l{layer}{'_reverse' if reverse else ''}"
+
+
+def _check_plain(module: Any, kind: str, suffix: str) -> None:
+    """Raise ValueError unless the weights tell what the module computes, and are those it computes with."""
+    import torch
+
+    forwards = [getattr(torch.nn, each).forward for each in (kind, f"{kind}Cell")]
+    if type(module).forward not in forwards:
+        raise ValueError(
+            f"module: {kind_of(module)} has a forward of its own, of which its weights do not tell; copy "
+            f"them into a torch.nn.{kind} if that is what is meant"
+        )
+    for name in (name + suffix for name in NAMES):
+        weight = getattr(module, name, None)
+        if weight is None:
+            continue
+        if weight.is_meta:
+            raise ValueError(f"module's {name} is on the device 'meta' and holds no numbers; move it first")
+        if name not in module._parameters and not torch.nn.utils.parametrize.is_parametrized(module, name):
+            # Written anew before each forward, so that an optimiser's last update may not be in it yet.
+            raise ValueError(
+                f"module's {name} is computed by a hook whenever it runs, as by torch.nn.utils.weight_norm "
+                "or prune; remove that first, or use torch.nn.utils.parametrizations"
+            )
 
 
 def copy_to_module(cell: Any, one_step: bool, **options: Any) -> Any:

@@ -152,7 +152,8 @@ class Weights(Parameters):
             Another kind of module.
         ValueError
             Several layers or two directions and none chosen; no such layer or direction; `batch_first` or
-            `proj_size`.
+            `proj_size`; a subclass with a `forward` of its own; weights on the device 'meta', or computed by
+            a hook (`torch.nn.utils.weight_norm`, pruning).
         """
         weights = torch_copy.copy_from_module(module, cls.torch_name, layer, reverse)
         return cls(**weights, **cls._options_of(module))

@@ -137,21 +137,29 @@ def _loose(path: Path, least: int, sums: Sums | None) -> np.ndarray:
 def _unpacked(path: Path, names: list[str], least: int, sums: Sums | None) -> list[np.ndarray]:
     """Return the rows of the files in an archive, in the order of `names`."""
     found: dict[str, bytes] = {}
+    twice = []
     with path.open("rb") as packed:
         compare(path, path.name, iter(lambda: packed.read(BLOCK), b""), sums)
         packed.seek(0)
-        with reading(path, tarfile.TarError), gzip.open(packed) as file:
-            capped = _Capped(file, path)
+        # Headers that lie make tarfile raise more than its own errors; a chain of them ends in the second.
+        with (
+            reading(path, tarfile.TarError, RecursionError, OverflowError, ValueError),
+            gzip.open(packed) as file,
+        ):
+            capped = _Capped(file)
             with tarfile.open(fileobj=capped, mode="r|") as archive:
                 for member in archive:
                     name = PurePosixPath(member.name).name
                     if name not in names or not member.isfile():
                         continue
                     if name in found:
-                        raise ValueError(f"{path} holds {name} twice")
+                        twice.append(name)
+                        continue
                     found[name] = archive.extractfile(member).read((ROWS + 1) * ROW)
             while capped.read(BLOCK):  # to the end, where gzip's own checksum stands
                 pass
+    if twice:
+        raise ValueError(f"{path} holds {twice[0]} twice; get it again")
     if missing := [name for name in names if name not in found]:
         raise ValueError(f"{path} does not hold {' and '.join(missing)}; get it again")
     return [_rows(path / name, found[name], least) for name in names]
@@ -160,14 +168,14 @@ def _unpacked(path: Path, names: list[str], least: int, sums: Sums | None) -> li
 class _Capped:
     """A file of which no more is unpacked than CIFAR-10 has, whatever its headers promise."""
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
-        self.file, self.path, self.left = file, path, MOST
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.left = file, MOST
 
     def read(self, size: int) -> bytes:
         """Return the next `size` bytes."""
         self.left -= size
         if self.left < 0:
-            raise ValueError(f"{self.path} unpacks to more than {MOST:,} bytes, which is not CIFAR-10")
+            raise ValueError(f"it unpacks to more than {MOST:,} bytes, which is not CIFAR-10")
         return self.file.read(size)
 
 

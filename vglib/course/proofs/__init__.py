@@ -4,13 +4,14 @@ A proof is a list of steps ``("left = right", "rule")`` or ``("left = right", "r
 being those of the earlier steps it uses (without them it may use all). `statement` shows what is to be
 proved and the rules.
 
-The learner's side (`language`) turns text into plain trees; the checker's side (`checker`) takes nothing but
-such trees. SymPy is imported when the first proof is checked.
+The learner's side (`reading`, `language`) turns text into plain trees; the checker's side (`checker`) takes
+nothing but such trees. SymPy is imported when the first proof is checked.
 """
 
 from __future__ import annotations
 
-from vglib.course.proofs.language import ProofError, parse, read
+from vglib.course.proofs.language import ProofError, parse
+from vglib.course.proofs.reading import read
 from vglib.course.proofs.report import Report, Verdict
 from vglib.course.proofs.statement import Statement, statement
 from vglib.course.proofs.theorems import THEOREMS, find

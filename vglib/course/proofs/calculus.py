@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from vglib.course.proofs.elements import NUMBER, SQUARE, Element, Letter, MathError, show
+from vglib.course.proofs.elements import NUMBER, SQUARE, Element, Letter, MathError, Word, show
 from vglib.course.proofs.known import Known
 from vglib.course.proofs.trees import Tree, write
 from vglib.course.proofs.work import Step, Work, Wrong, instances
@@ -16,7 +16,7 @@ _COUNT = {1: "one term", 2: "two terms", 3: "three terms"}
 
 def chain_rule(work: Work, step: Step) -> None:
     """Let through a sum over all readers, with local derivatives as d(…) or written out."""
-    bar, other = _alone(step)
+    bar, other = _alone(work, step)
     _, name, *at = bar
     quantity = [bar[0], name.removesuffix("_bar"), *at]
     reads = work.theorem.readers.get(quantity[1])
@@ -44,7 +44,7 @@ def chain_rule(work: Work, step: Step) -> None:
         raise Wrong(_why(work, other, quantity, readers, terms, rest))
 
 
-def _alone(step: Step) -> tuple[Tree, Element]:
+def _alone(work: Work, step: Step) -> tuple[Tree, Element]:
     """Find the total derivative that stands alone on one side; return it and the other side."""
     for tree, other in ((step.tree[1], step.right), (step.tree[2], step.left)):
         if (
@@ -54,7 +54,9 @@ def _alone(step: Step) -> tuple[Tree, Element]:
             and step.sign == "="
         ):
             return tree, other
-    raise Wrong("a total derivative has to stand alone on one side, such as c_bar[t] or x_bar.")
+    name = next(iter(work.theorem.readers))
+    text = f"{name}_bar[t]" if work.theorem.symbols[name].timed else f"{name}_bar"
+    raise Wrong(f"a total derivative has to stand alone on one side: {text} = …")
 
 
 def _bar(tree: Tree) -> Tree:
@@ -90,10 +92,15 @@ def _why(
 def differentiate(work: Work, step: Step) -> None:
     """Let through a local derivative, from the definition of what is differentiated."""
     of, by, other = _derivative_alone(step)
-    found = _derivative(work, of, by)
-    if found is None:
-        found = _from_hypothesis(work, step, of, by)
     known = work.known(work.used(step))
+    if of == by:
+        found = work.algebra.element(["call", "d", of, by])  # I, or 1
+    else:
+        found = _derivative(work, of, by)
+        if found is None:
+            found = _from_hypothesis(work, step, of, by)
+        slope = work.algebra.element(["call", "d", of, by])
+        known.learn([work.minus(slope, found), *_for_all_values(work, step, of, by)])
     if known.remainder(work.minus(other, found)).terms:
         raise Wrong(
             f"with all else held fixed, the derivative of {write(of)} by {write(by)} is {show(found)}, "
@@ -117,6 +124,30 @@ def _derivative(work: Work, of: Tree, by: Tree) -> Element | None:
                     raise Wrong(f"{write(by)} does not stand in the definition {write(tree)}.")
                 return _slope(work, work.algebra.element(tree[2]), by)
     return None
+
+
+def _for_all_values(work: Work, step: Step, of: Tree, by: Tree) -> list[Element]:
+    """Differentiate earlier steps y = … in x alone, where all hypotheses hold for all values."""
+    if not all(fact.everywhere for fact in work.theorem.hypotheses):
+        return []
+    algebra = work.algebra
+    y, x = algebra.element(of), algebra.element(by)
+    found = []
+    for used in work.used(step):
+        for tree, other in ((used.tree[1], used.right), (used.tree[2], used.left)):
+            if used.sign != "=" or tree != of or not all(f.is_Rational for f in other.terms.values()):
+                continue
+            if all(_made_of(work, word, x) for word in other.terms):
+                found.append(work.minus(algebra.derivative_atom(y, x, by), _slope(work, other, by)))
+    return found
+
+
+def _made_of(work: Work, word: Word, x: Element) -> bool:
+    """Whether a word is x, or a function of x and of nothing else."""
+    if (word,) == tuple(x.terms):
+        return True
+    inside = work.algebra.inside.get(word[0].name) if len(word) == 1 else None
+    return inside is not None and all(_made_of(work, part, x) for part in inside[1][0].terms)
 
 
 def _from_hypothesis(work: Work, step: Step, of: Tree, by: Tree) -> Element:

@@ -16,7 +16,7 @@ import sympy as sp
 from vglib.course.proofs import worlds
 from vglib.course.proofs.algebra import Algebra
 from vglib.course.proofs.elements import MathError, show
-from vglib.course.proofs.language import MAX_STEPS
+from vglib.course.proofs.reading import MAX_STEPS
 from vglib.course.proofs.report import Report, Verdict
 from vglib.course.proofs.rules import apply, same_fact
 from vglib.course.proofs.theorems import RULES, Theorem, find
@@ -26,6 +26,7 @@ from vglib.course.proofs.work import Step, Work, Wrong
 __all__ = ["judge"]
 
 _SEED, _WORLDS = 20, 3
+MAX_WRONG = 6  # after so many wrong steps the others are not looked at
 # What SymPy may raise on expressions that nobody writes: no proof passes by it.
 _TOO_MUCH = (ArithmeticError, RecursionError, NotImplementedError, sp.polys.polyerrors.BasePolynomialError)
 _ALIASES = {
@@ -45,7 +46,7 @@ def judge(theorem: str, steps: object) -> Report:
     theorem
         Its name.
     steps
-        A list of ``[tree, rule, uses]``, as `vglib.course.proofs.language.read` gives it; it is trusted in
+        A list of ``[tree, rule, uses]``, as `vglib.course.proofs.reading.read` gives it; it is trusted in
         nothing.
 
     Returns
@@ -79,10 +80,14 @@ class _Judge:
 
     def verdict(self, number: int, item: Any) -> Verdict:
         """Judge one step, and keep it if it is right."""
-        text, rule = "?", "?"
+        text, rule, hangs = "?", "?", False
         try:
             tree, rule, uses = self._parts(item, number)
             text = write(tree)
+            hangs = bool(self.wrong if uses is None else self.wrong & set(uses))
+            if len(self.wrong) >= MAX_WRONG:
+                hangs = True
+                raise Wrong("too much before it is wrong; it has not been looked at.")
             rule = self._rule(rule)
             step = self._step(tree, rule, number, uses)
             self._judge(step)
@@ -94,17 +99,10 @@ class _Judge:
                 else str(error)
             )
             why = why if why.endswith((".", "?")) else f"{why}."
-            return Verdict(number, text, rule, self._own_fault(item), why)
+            # It may be wrong because what it builds on is.
+            return Verdict(number, text, rule, None if hangs else False, why)
         self.work.right[number] = step
         return Verdict(number, text, rule, True)
-
-    def _own_fault(self, item: Any) -> bool | None:
-        """Return False, or None if the step may be wrong because it builds on others that are."""
-        try:
-            hangs = len(self.wrong) > 1 and (item[2] is None or set(item[2]) & self.wrong)
-        except (TypeError, IndexError, KeyError):
-            hangs = False
-        return None if hangs else False
 
     def _parts(self, item: Any, number: int) -> tuple[Any, str, tuple[int, ...] | None]:
         if type(item) is not list or len(item) != 3 or type(item[1]) is not str or len(item[1]) > 60:
@@ -120,7 +118,7 @@ class _Judge:
             raise Wrong("the steps that it uses come as a list of their numbers.")
         for used in uses:
             if not 1 <= used < number:
-                raise Wrong(f"it uses step {used}, and only earlier steps can be used.")
+                raise Wrong("it uses a step that does not come before it, and only earlier ones can be used.")
         return tree, rule, tuple(uses)
 
     def _rule(self, rule: str) -> str:
@@ -211,7 +209,7 @@ class _Judge:
 
     def _missing(self, step: Step) -> str:
         """Say which steps, hypotheses or definitions would make a step right, if few would."""
-        if step.rule in ("definition", "hypothesis", "chain rule", "differentiate"):
+        if step.rule in ("definition", "hypothesis", "chain rule"):
             return ""
         used = self.work.used(step)
         unused = [one for one in self.work.right.values() if one not in used]

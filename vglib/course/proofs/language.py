@@ -1,8 +1,4 @@
-"""The learner's side: text in, plain trees out. Nothing is evaluated, and SymPy is not needed.
-
-One step is ``("left = right", "rule")`` or ``("left = right", "rule", 1, 2)``: an equation, the name of its
-rule and, if one likes, the numbers of the earlier steps that it uses.
-"""
+"""The learner's side: the text of one equation in, a plain tree out. Nothing is evaluated."""
 
 from __future__ import annotations
 
@@ -12,9 +8,9 @@ from typing import Any
 
 from vglib.course.proofs.trees import MAX_DEPTH, RELATIONS, Tree, check_tree
 
-__all__ = ["ProofError", "parse", "read"]
+__all__ = ["ProofError", "parse", "printable"]
 
-MAX_TEXT, MAX_STEPS = 400, 40
+MAX_TEXT = 400
 _SAME = {
     "·": "*", "×": "*", "∘": "*", "⊙": "*", "@": "*", "**": "^", "−": "-", "–": "-", "≠": "!=", "≥": ">=",
     "⩾": ">=", "≤": "<=", "²": "^2", "³": "^3", "ᵀ": ".T", "⊤": ".T", "′": "'", "’": "'", "∥": "‖", "||": "‖",
@@ -29,6 +25,14 @@ _TOKEN = re.compile(
     r"|(?P<sign>\*\*|==|!=|>=|<=|\|\||.)"
 )
 _INDEX = re.compile(r"\s*t\s*(?:(?P<sign>[+−-])\s*(?P<by>\d))?\s*\Z")
+# What people write who mean something that is written otherwise here.
+_INSTEAD = {
+    "\\": "no LaTeX here: write c_bar[t], norm(x), Q.T, eta",
+    "∂": "a local derivative is written d(y, x)",
+    "√": "a square root is written sqrt(…)",
+    "<": "a product of two columns is written x.T*y",
+    "⟨": "a product of two columns is written x.T*y",
+}
 # Left and right binding powers of what stands between two operands.
 _BETWEEN = {"+": 1, "-": 1, "*": 3, "/": 3}
 
@@ -62,52 +66,6 @@ class ProofError(ValueError):
         return type(self), (self.detail, self.step, self.text, self.column)
 
 
-def read(steps: object) -> list[list[Any]]:
-    """Return a proof as plain lists: for each step its tree, its rule and the steps it uses, or None for all.
-
-    Parameters
-    ----------
-    steps
-        A list (or tuple) of steps as a learner writes them.
-
-    Raises
-    ------
-    ProofError
-        Which step cannot be read, where and why.
-    """
-    if steps is None:
-        raise ProofError("None came: does the function end with `return [...]`?")
-    if not isinstance(steps, list | tuple):
-        raise ProofError(f"a list of steps is wanted; {type(steps).__name__} came.")
-    if not steps:
-        raise ProofError("it is empty. Begin with a definition and end with the claim.")
-    if isinstance(steps, tuple) and all(isinstance(item, str) for item in steps[:2]):
-        raise ProofError("that is one step alone; put the steps into a list: [(…), (…)].")
-    if len(steps) > MAX_STEPS:
-        raise ProofError(f"it has {len(steps)} steps; {MAX_STEPS} are enough.")
-    return [_step(item, number) for number, item in enumerate(steps, 1)]
-
-
-def _step(item: object, number: int) -> list[Any]:
-    form = '("left = right", "rule") or ("left = right", "rule", 1, 2)'
-    if not isinstance(item, tuple | list):
-        came = repr(item) if len(repr(item)) < 60 else type(item).__name__
-        raise ProofError(f"a step is a tuple {form}; {came} came. Is a comma or a bracket missing?", number)
-    if len(item) < 2 or not isinstance(item[0], str) or not isinstance(item[1], str):
-        raise ProofError(f"a step has an equation and the name of its rule, both as text: {form}.", number)
-    uses = item[2:]
-    if len(uses) == 1 and isinstance(uses[0], list | tuple):
-        uses = uses[0]
-    for used in uses:
-        if isinstance(used, bool) or not isinstance(used, int):
-            raise ProofError(f"after the rule come numbers of earlier steps; {used!r:.40} is none.", number)
-        if not 1 <= used < number:
-            which = "itself" if used == number else f"step {used}"
-            earlier = f"only 1 to {number - 1} come before it" if number > 1 else "nothing comes before it"
-            raise ProofError(f"it uses {which}; {earlier}.", number)
-    return [parse(item[0], number), " ".join(item[1].lower().split())[:60], list(map(int, uses)) or None]
-
-
 def parse(text: str, step: int | None = None) -> Tree:
     """Return the tree of one equation, or of one of ``!=``, ``>``, ``>=``.
 
@@ -123,7 +81,7 @@ def parse(text: str, step: int | None = None) -> Tree:
     ProofError
         With the column at which reading failed.
     """
-    tree = _Reader(str(text), step).relation()
+    tree = _Reader(text, step).relation()
     try:
         check_tree(tree)
     except ValueError as error:
@@ -135,9 +93,10 @@ class _Reader:
     """Pratt's way of reading: each operator knows how tightly it binds."""
 
     def __init__(self, text: str, step: int | None):
-        self.text, self.step, self.depth, self.at = text, step, 0, 0
         if len(text) > MAX_TEXT:
             raise ProofError(f"the equation has {len(text)} characters; at most {MAX_TEXT}.", step)
+        text = printable(text)
+        self.text, self.step, self.depth, self.at = text, step, 0, 0
         self.tokens: list[tuple[str, str, int]] = []
         for match in _TOKEN.finditer(text.replace("\n", " ")):
             kind, word, column = match.lastgroup or "", match.group(), match.start() + 1
@@ -195,9 +154,22 @@ class _Reader:
         kind, word, _ = self.tokens[self.at]
         if word in (")", "]"):
             return f"`{word}` closes nothing."
+        if word == "(" and self.at > 2 and self.tokens[self.at - 2][1] == "^":
+            return (
+                "a sign is missing before this; the power of a function comes after its brackets: tanh(…)^2."
+            )
         if kind in ("name", "number") or word in ("(", "‖", "|"):
             return "a sign is missing before this; a product needs its `*`."
-        return f"`{word}` has no meaning here."
+        return f"`{word}` has no meaning here. {self.instead(word)}".rstrip()
+
+    def instead(self, word: str) -> str:
+        """Say what to write instead of a sign."""
+        if word in _INSTEAD:
+            text = _INSTEAD[word]
+            return f"{text[0].upper()}{text[1:]}."
+        if len(word) == 1 and ord(word) > 127 and word.isalpha():
+            return f"It is {unicodedata.name(word, 'an unknown letter')}: no letter of this theorem."
+        return ""
 
     def sum(self, bound: int) -> Tree:
         self.depth += 1
@@ -230,7 +202,8 @@ class _Reader:
             )
         else:
             came = word if kind == "end" else f"`{word}`"
-            raise self.fail(f"a symbol, a number or a bracket is wanted here; {came} came.", column)
+            detail = f"a symbol, a number or a bracket is wanted here; {came} came."
+            raise self.fail(f"{detail} {self.instead(word)}".rstrip(), column)
         return self.powers(found)
 
     def named(self, word: str, column: int) -> Tree:
@@ -238,6 +211,8 @@ class _Reader:
         if sign == "'" and kind == "sign":
             self.take()
             word, (kind, sign, opened) = f"{word}_new", self.tokens[self.at]
+            if sign == "(":
+                raise self.fail("a sign is missing before this; a derivative is written d(y, x).")
         if kind == "index":
             self.take()
             return self.index(word, sign.translate(_SUBSCRIPT), opened)
@@ -287,3 +262,8 @@ def _plain(word: str) -> str:
     """Return a name in ASCII: c̄ becomes c_bar and η becomes eta."""
     letters = unicodedata.normalize("NFD", word).replace("\u0304", "_bar")
     return "".join(_GREEK.get(letter, letter) for letter in letters)
+
+
+def printable(text: str) -> str:
+    """Return the text without halves of characters, which cannot be printed."""
+    return text.encode("utf-8", "replace").decode()

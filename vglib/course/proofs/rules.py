@@ -73,16 +73,19 @@ def hypothesis(work: Work, step: Step) -> None:
 
 def follows(work: Work, step: Step, extra: Callable[[Known], list[Element]] | None = None) -> None:
     """Let a step follow from what it uses; `extra` gives more equations that are always true."""
-    known = work.known(work.used(step))
-    if extra:
-        known.learn(extra(known))
+    used = work.used(step)
     if step.sign != "=":
-        sign(work, step, known)
+        sign(work, step, work.known(used))
         return
-    rest = known.remainder(work.difference(step))
-    if rest.terms:
-        left = show(work.algebra.tidied(rest), 120)
-        raise Wrong(f"left minus right leaves {left}, and nothing used here makes that 0.")
+    # What is always true needs no steps, and is easier to see without them.
+    for steps in ([], used) if used else ([],):
+        known = work.known(steps)
+        if extra:
+            known.learn(extra(known))
+        rest = known.remainder(work.difference(step))
+        if not rest.terms:
+            return
+    raise Wrong(f"left minus right leaves {work.show(rest)}, and nothing used here makes that 0.")
 
 
 def substitute(work: Work, step: Step) -> None:
@@ -104,7 +107,8 @@ def sign(work: Work, step: Step, known: Known | None = None) -> None:
     if not found <= wanted:
         may = {-1: "negative", 0: "0", 1: "positive"}
         bad = " or ".join(may[one] for one in sorted(found - wanted, reverse=True))
-        raise Wrong(f"as far as the steps used here say, {show(number, 120)} may be {bad}.")
+        text = work.show(Element(NUMBER, {(): number}))
+        raise Wrong(f"as far as the steps used here say, {text} may be {bad}.")
 
 
 def norm(work: Work, step: Step) -> None:
@@ -161,6 +165,7 @@ def absolute_value(work: Work, step: Step) -> None:
 
     def extra(known: Known) -> list[Element]:
         found = []
+        unknown.clear()
         for atom in _atoms(work, step, ("abs",)):
             number = algebra.inside[atom][1][0]
             signs = known.sign(number.number)
@@ -176,7 +181,8 @@ def absolute_value(work: Work, step: Step) -> None:
     except Wrong as wrong:
         if unknown:
             name = unknown[0]
-            raise Wrong(f"no step used here says that {name} >= 0, and else |{name}| is -{name}.") from wrong
+            minus = f"-({name})" if " " in name else f"-{name}"
+            raise Wrong(f"no step used here says that {name} >= 0, and else |{name}| is {minus}.") from wrong
         raise
 
 
@@ -192,7 +198,7 @@ def square_root(work: Work, step: Step) -> None:
     rest = known.remainder(work.minus(*squares))
     if rest.terms:
         raise Wrong(
-            f"the squares of the two sides differ by {show(rest, 120)}, as far as the steps used here say."
+            f"the squares of the two sides differ by {work.show(rest)}, as far as the steps used here say."
         )
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise, product
 
 import sympy as sp
 
-from vglib.course.proofs.algebra import Algebra
+from vglib.course.proofs.arithmetic import Arithmetic
 from vglib.course.proofs.elements import Element, Word, numerator
 
 __all__ = ["Sign", "Signs"]
@@ -27,7 +27,7 @@ class Signs:
         Of each a number (or a vector) and the signs that it may have (of a vector, of its norm).
     """
 
-    def __init__(self, algebra: Algebra, known: list[tuple[Element, Sign]]):
+    def __init__(self, algebra: Arithmetic, known: list[tuple[Element, Sign]]):
         self.algebra = algebra
         self.known = known
 
@@ -35,7 +35,11 @@ class Signs:
         """Return the signs that a number may have."""
         if number.is_Rational:
             return frozenset({int(sp.sign(number))})
-        found = self._by_parts(number)
+        return self._by_parts(number) & self.stated(number)
+
+    def stated(self, number: sp.Expr) -> Sign:
+        """Return the signs that a number may have, if it is one of the known ones; no look at its parts."""
+        found = _ANY_SIGN
         for what, sign in self.known:
             if what.is_number and sp.expand(what.number - number) == 0:
                 found &= sign
@@ -47,7 +51,9 @@ class Signs:
                 int(sp.prod(signs)) for signs in product(*(self.of(part) for part in number.args))
             )
         if isinstance(number, sp.Pow) and number.exp.is_Integer:
-            base = self.of(number.base) - (frozenset({0}) if number.exp < 0 else frozenset())
+            base = self.of(number.base)
+            if number.exp < 0 and 0 in base:
+                return _ANY_SIGN  # of 1/0 nothing is known
             return frozenset(sign ** abs(int(number.exp)) for sign in base)
         if isinstance(number, sp.Add):
             total = frozenset({0})
@@ -63,7 +69,7 @@ class Signs:
         if name == "norm":
             return frozenset({1}) if self._not_zero(items[0]) else frozenset({0, 1})
         if name == "sqrt":
-            return frozenset({0, 1})
+            return frozenset({0, 1}) if self.of(items[0].number) <= {0, 1} else _ANY_SIGN
         if name == "word":
             turned = tuple(x.T for x in reversed(items[0]))
             return frozenset({0, 1}) if turned == items[0] else _ANY_SIGN

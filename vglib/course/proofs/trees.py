@@ -73,8 +73,10 @@ def _children(node: object) -> list[object]:
     if len(rest) != _SIZES[kind]:
         raise ValueError(f"node {kind!r} takes {_SIZES[kind]}, not {len(rest)}")
     if kind in ("symbol", "at"):
-        if not _is_name(rest[0]) or (kind == "at" and (type(rest[1]) is not int or abs(rest[1]) > 9)):
-            raise ValueError("a symbol needs a name, and a step near t")
+        if not _is_name(rest[0]):
+            raise ValueError("a symbol needs a name: letters a to z, digits and _, 30 at most")
+        if kind == "at" and (type(rest[1]) is not int or abs(rest[1]) > 9):
+            raise ValueError("a symbol needs a step near t")
         return []
     if kind == "^":
         if type(rest[1]) is not int or abs(rest[1]) > MAX_POWER:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import sympy as sp
 
 from vglib.course.proofs.algebra import Algebra
-from vglib.course.proofs.elements import Element, MathError
+from vglib.course.proofs.elements import Element, MathError, show
 from vglib.course.proofs.known import Known
 from vglib.course.proofs.signs import Sign
 from vglib.course.proofs.theorems import Fact, Theorem
@@ -61,6 +61,15 @@ class Work:
     def minus(self, a: Element, b: Element) -> Element:
         """Return a − b."""
         return self.algebra.added(a, self.algebra.scaled(b, sp.Integer(-1)), "it compares")
+
+    def show(self, what: Element, most: int = 120) -> str:
+        """Return text, with the letter where a definition is a function that would be written out again."""
+        text = show(self.algebra.tidied(what))
+        for fact in self.theorem.definitions:
+            letter, meaning = fact.tree[1:]
+            if meaning[0] == "call":
+                text = text.replace(show(self.algebra.element(meaning)), write(letter))
+        return text if len(text) <= most else f"{text[: most - 1]}…"
 
     def made(self, tree: Tree, rule: str, number: int = 0) -> Step:
         """Return a step from its tree.

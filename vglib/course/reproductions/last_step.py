@@ -7,7 +7,7 @@ import math
 
 import torch
 
-from vglib import irnn, lstm
+from vglib import NonFiniteError, irnn, lstm
 from vglib.base.training.surroundings import seeded
 
 __all__ = ["NETS", "Reader", "input_message", "make", "message"]
@@ -92,12 +92,16 @@ def input_message(reader: Reader, x: torch.Tensor, target: torch.Tensor) -> list
 
 def _relative(gradients: list[list[torch.Tensor]]) -> list[float | None]:
     """Return log₁₀ of each norm over the last; None for 0."""
-    logs = [_log_size(parts) for parts in gradients]
+    logs = [_log_size(parts, step) for step, parts in enumerate(gradients)]
+    if logs[-1] is None and any(log is not None for log in logs):
+        raise ValueError("nothing can be relative to the last gradient, which is exactly 0")
     return [None if log is None else log - logs[-1] for log in logs]
 
 
-def _log_size(parts: list[torch.Tensor]) -> float | None:
+def _log_size(parts: list[torch.Tensor], step: int) -> float | None:
     """Return log₁₀ of the Euclidean norm of all numbers together, whose squares may be none; None for 0."""
     numbers = torch.cat([torch.zeros(1, dtype=torch.float64), *parts])
     largest = float(numbers.abs().max())
+    if not math.isfinite(largest):  # NaN would pass for 0
+        raise NonFiniteError("gradient", step)
     return math.log10(largest) + math.log10(float((numbers / largest).norm())) if largest > 0 else None
