@@ -269,7 +269,7 @@ def test_every_reproduction_is_stored_whole(name):
     assert set(stored) == {store.key(*task) for task in reproduction.tasks()}
     path = ROOT / "results" / f"{name}.jsonl"
     assert store.read_meta(path).keys() == set(stored)
-    assert path.stat().st_size < 300_000
+    assert path.stat().st_size < 600_000
     assert pickle.loads(pickle.dumps(reproduction.run)) is reproduction.run  # --jobs sends it elsewhere
 
 

@@ -187,10 +187,7 @@ def _start(settings: Mapping[str, Any], seed: int) -> Network:
         network = Network(LAYERS[net](inputs, hidden), outputs, last=adds)
     if start == "default":
         return network
-    layer, second = (
-        network.layer,
-        slice(hidden, 2 * hidden),
-    )  # forget gate of i, f, g, o; update gate of r, z, n
+    layer, second = network.layer, slice(hidden, 2 * hidden)  # f of i, f, g, o; z of r, z, n
     with torch.no_grad():
         if start == "one":
             layer.bias_ih_l0[second], layer.bias_hh_l0[second] = 1.0, 0.0
