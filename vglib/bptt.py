@@ -25,7 +25,7 @@ from .base.chain import Chain, check_chain
 from .base.direct import direct_derivatives
 from .base.errors import NonFiniteError, choice
 from .base.rtrl import rtrl
-from .base.shares import Shares
+from .base.shares import Shares, stacked
 from .base.trace import (
     WANTS,
     Gradients,
@@ -126,7 +126,7 @@ def backprop(
     start = _start(trace, d_outputs, d_final, nonfinite)
     shares = Shares(trace, want)
     states, cells = _reverse(trace, *start, nonfinite, "states" in want, shares)
-    return gathered(trace, states, cells, shares, want, nonfinite)
+    return gathered(shares, states, cells, nonfinite)
 
 
 @QUIET
@@ -234,23 +234,13 @@ def _reverse(
         state_bar, *deltas = cell.at(t).backward_step(here, state_bar)
         rows.append(deltas)
         if shares is not None and (t == 0 or shares.enough(rows)):
-            shares.add(_stacked(xp, rows), state_bar)
+            shares.add(rows, state_bar)
             rows = []
     bars.append(state_bar)
     states = xp.stack(bars[::-1])
     check_from_trace(trace, "grads.states", states, nonfinite)
     total = None if not cells or cells[0] is None else xp.stack(cells[::-1])
-    return states, total, *(_stacked(xp, rows) if rows else ())
-
-
-def _stacked(xp: Any, rows: list[list[Array]]) -> list[Array]:
-    """Return what the steps gave, the last first, as arrays (n, …) in the order of time."""
-    columns = list(zip(*reversed(rows), strict=True))
-    stacks: dict[int, Array] = {}
-    for column in columns:  # an RNN returns one array for both of its sides
-        if id(column[0]) not in stacks:
-            stacks[id(column[0])] = xp.stack(column)
-    return [stacks[id(column[0])] for column in columns]
+    return states, total, *(stacked(xp, rows) if rows else ())
 
 
 def _start(trace: Trace, d_outputs: Any, d_final: Array | None, nonfinite: str) -> tuple[ByStep, Array]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -140,26 +139,20 @@ def check_want(want: Any) -> tuple[str, ...]:
     return names
 
 
-def gathered(
-    trace: Trace,
-    states: Array,
-    cells: Array | None,
-    shares: Shares,
-    want: Sequence[str],
-    nonfinite: str,
-) -> Gradients:
+def gathered(shares: Shares, states: Array, cells: Array | None, nonfinite: str) -> Gradients:
     """Return what is wanted of the gradients.
 
     Parameters
     ----------
+    shares : Shares
+        What all steps leave for parameters and inputs.
     states : Array, shape (T+1, B, S)
         s̄_0 … s̄_T.
     cells : Array, shape (T, B, H), or None
         c̄_1 … c̄_T of a cell that carries a memory.
-    shares : Shares
-        What all steps leave for parameters and inputs.
     """
-    cell, xp, parameters, inputs = trace.cell, trace.cell.xp, shares.parameters, shares.inputs
+    trace, want, parameters, inputs = shares.trace, shares.want, shares.parameters, shares.inputs
+    cell, xp = trace.cell, trace.cell.xp
     for name, gradient in (parameters or {}).items():
         check_from_trace(trace, f"grads.parameters[{name!r}]", gradient, nonfinite, first=None)
     if inputs is not None:

@@ -100,5 +100,5 @@ def gradients_of(trace: Trace, bars: Array, initial: Array, want: Sequence[str],
     _, *deltas = cell.backward_step(tuple(merged(xp, f) for f in factors), merged(xp, bars))
     by_step = [xp.reshape(delta, (trace.steps, trace.batch, -1)) for delta in deltas]
     shares = Shares(trace, want)
-    shares.add(by_step, initial)
-    return gathered(trace, states, cell.memory_gradients(factors, bars), shares, want, nonfinite)
+    shares.add_stacked(by_step, initial)
+    return gathered(shares, states, cell.memory_gradients(factors, bars), nonfinite)
