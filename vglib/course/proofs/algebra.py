@@ -11,7 +11,7 @@ import sympy as sp
 
 from vglib.course.proofs.arithmetic import Arithmetic
 from vglib.course.proofs.elements import ANY, MAX_BITS, NUMBER, SQUARE, Element, MathError, numerator, show
-from vglib.course.proofs.theorems import Theorem
+from vglib.course.proofs.theory import Theorem
 from vglib.course.proofs.trees import Tree
 
 __all__ = ["Algebra"]

@@ -19,7 +19,8 @@ from vglib.course.proofs.elements import MathError, show
 from vglib.course.proofs.reading import MAX_STEPS
 from vglib.course.proofs.report import Report, Verdict
 from vglib.course.proofs.rules import apply, same_fact
-from vglib.course.proofs.theorems import RULES, Theorem, find
+from vglib.course.proofs.theorems import find
+from vglib.course.proofs.theory import RULES, Theorem
 from vglib.course.proofs.trees import check_tree, write
 from vglib.course.proofs.work import Step, Work, Wrong
 

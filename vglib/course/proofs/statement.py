@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vglib.course.proofs.theorems import RULES, Fact, find
+from vglib.course.proofs.theorems import find
+from vglib.course.proofs.theory import RULES, Fact
 
 __all__ = ["Statement", "statement"]
 

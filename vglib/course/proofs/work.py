@@ -11,7 +11,7 @@ from vglib.course.proofs.algebra import Algebra
 from vglib.course.proofs.elements import Element, MathError, show
 from vglib.course.proofs.known import Known
 from vglib.course.proofs.signs import Sign
-from vglib.course.proofs.theorems import Fact, Theorem
+from vglib.course.proofs.theory import Fact, Theorem
 from vglib.course.proofs.trees import Tree, write
 
 __all__ = ["SIGNS", "Step", "Work", "Wrong", "instances", "shifted"]
