@@ -5,7 +5,8 @@ being those of the earlier steps it uses (without them it may use all). `stateme
 proved and the rules.
 
 The learner's side (`reading`, `language`) turns text into plain trees; the checker's side (`checker`) takes
-nothing but such trees. SymPy is imported when the first proof is checked.
+nothing but such trees. SymPy is imported when the first proof is checked. Proofs from strangers are judged by
+`judge_within`: whatever they hold, it ends in time.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from vglib.course.proofs.reading import read
 from vglib.course.proofs.report import Report, Verdict
 from vglib.course.proofs.statement import Statement, statement
 from vglib.course.proofs.theorems import THEOREMS, find
+from vglib.course.proofs.within import judge_within
 
 __all__ = [
     "THEOREMS",
@@ -23,6 +25,7 @@ __all__ = [
     "Statement",
     "Verdict",
     "check",
+    "judge_within",
     "parse",
     "read",
     "require",

@@ -16,12 +16,12 @@ import sympy as sp
 from vglib.course.proofs import worlds
 from vglib.course.proofs.algebra import Algebra
 from vglib.course.proofs.elements import MathError, show
-from vglib.course.proofs.reading import MAX_STEPS
+from vglib.course.proofs.reading import MAX_STEPS, parts
 from vglib.course.proofs.report import Report, Verdict
 from vglib.course.proofs.rules import apply, same_fact
 from vglib.course.proofs.theorems import find
 from vglib.course.proofs.theory import RULES, Theorem
-from vglib.course.proofs.trees import check_tree, write
+from vglib.course.proofs.trees import write
 from vglib.course.proofs.work import Step, Work, Wrong
 
 __all__ = ["judge"]
@@ -106,21 +106,11 @@ class _Judge:
         return Verdict(number, text, rule, True)
 
     def _parts(self, item: Any, number: int) -> tuple[Any, str, tuple[int, ...] | None]:
-        if type(item) is not list or len(item) != 3 or type(item[1]) is not str or len(item[1]) > 60:
-            raise Wrong("a step has an equation, a rule, and the steps it uses.")
-        tree, rule, uses = item
         try:
-            check_tree(tree)
+            tree, rule, uses = parts(item, number)
         except ValueError as error:
             raise Wrong(str(error)) from None
-        if uses is None:
-            return tree, rule, None
-        if type(uses) is not list or len(uses) > MAX_STEPS or any(type(x) is not int for x in uses):
-            raise Wrong("the steps that it uses come as a list of their numbers.")
-        for used in uses:
-            if not 1 <= used < number:
-                raise Wrong("it uses a step that does not come before it, and only earlier ones can be used.")
-        return tree, rule, tuple(uses)
+        return tree, rule, None if uses is None else tuple(uses)
 
     def _rule(self, rule: str) -> str:
         rule = _ALIASES.get(rule, rule)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any, TypeGuard
 
 from vglib.course.proofs.language import ProofError, parse, printable
+from vglib.course.proofs.trees import Tree, check_tree
 
-__all__ = ["MAX_STEPS", "read"]
+__all__ = ["MAX_STEPS", "parts", "read"]
 
-MAX_STEPS = 40
+MAX_STEPS, MAX_RULE = 40, 60
 
 
 def read(steps: object) -> list[list[Any]]:
@@ -60,8 +61,29 @@ def _step(item: object, number: int) -> list[Any]:
             which = "itself" if used == number else f"step {used}" if abs(used) < 1000 else "a step far away"
             earlier = f"only 1 to {number - 1} come before it" if number > 1 else "nothing comes before it"
             raise ProofError(f"it uses {which}; {earlier}.", number)
-    rule = " ".join(printable(item[1][:200]).lower().split())[:60]
+    rule = " ".join(printable(item[1][:200]).lower().split())[:MAX_RULE]
     return [parse(item[0], number), rule, list(uses) or None]
+
+
+def parts(item: object, number: int) -> tuple[Tree, str, list[int] | None]:
+    """Return tree, rule and uses of one step as `read` gives it, from a process that is trusted in nothing.
+
+    Raises
+    ------
+    ValueError
+        It is no such step, whatever it is.
+    """
+    if type(item) is not list or len(item) != 3 or type(item[1]) is not str or len(item[1]) > MAX_RULE:
+        raise ValueError("a step has an equation, a rule, and the steps it uses")
+    tree, rule, uses = item
+    check_tree(tree)
+    if uses is None:
+        return tree, printable(rule), None
+    if type(uses) is not list or len(uses) > MAX_STEPS or any(type(x) is not int for x in uses):
+        raise ValueError("the steps that it uses come as a list of their numbers")
+    if not all(1 <= used < number for used in uses):
+        raise ValueError("it uses a step that does not come before it, and only earlier ones can be used")
+    return tree, printable(rule), list(uses)
 
 
 def _is_sequence(item: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
