@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["array", "compare", "differs", "numbers", "predictions"]
+__all__ = ["array", "compare", "derivatives", "differs", "numbers", "predictions"]
 
 Mistakes = Iterable[tuple[Any, str]]
 
@@ -123,7 +123,7 @@ def predictions(
     answer: object,
     truth: Sequence[float],
     names: Sequence[str],
-    mistakes: Iterable[tuple[int, float, str]] = (),
+    mistakes: Iterable[tuple[int, float | tuple[float, float], str]] = (),
     *,
     tolerances: float | Sequence[float] = 1e-2,
     absolute: bool = False,
@@ -141,7 +141,7 @@ def predictions(
     names
         A few words for each.
     mistakes
-        Triples: which question (from 0), a wrong number, and what leads to it.
+        Triples: which question (from 0), a wrong number or the ends of a range of them, and what leads to it.
     tolerances
         One for all or one each: a share of the truth, or with `absolute` the distance itself.
     absolute
@@ -164,10 +164,12 @@ def predictions(
             continue
         for which, wrong, why in mistakes:
             # A mistake is known by its number, to the precision of the truth; a 0 by itself alone.
-            close = near[i] * (1.0 if absolute else abs(wrong))
-            assert which != i or abs(value - wrong) > max(close, 1e-9 * abs(wrong)), (
-                f"question {i + 1}, your {value:g}: {why}"
-            )
+            if isinstance(wrong, tuple):
+                low, high = wrong
+            else:
+                close = max(near[i] * (1.0 if absolute else abs(wrong)), 1e-9 * abs(wrong))
+                low, high = wrong - close, wrong + close
+            assert which != i or not low <= value <= high, f"question {i + 1}, your {value:g}: {why}"
         way = "large" if value > right else "small"
         raise AssertionError(f"question {i + 1} ({names[i]}): your {value:g} is too {way}.")
     table = [("", "yours", column)]
@@ -177,3 +179,27 @@ def predictions(
     ]
     wide, left, right = (max(map(len, entries)) for entries in zip(*table, strict=True))
     return "\n".join(f"{name:{wide}s}  {a:>{left}s}  {b:>{right}s}" for name, a, b in table)
+
+
+def derivatives(
+    function: Callable[..., Any], inputs: Sequence[np.ndarray], weights: np.ndarray
+) -> list[np.ndarray]:
+    """Return the derivatives of Σ weights · function(*inputs) by every entry of every input.
+
+    By complex steps, Im f(x + ih)/h, which nothing is subtracted in: exact up to rounding.
+
+    Parameters
+    ----------
+    function
+        Analytic. It must take stacks: an axis more in front of any one input, and then of the result.
+    inputs
+        Where to differentiate.
+    weights
+        Of the shape of the result: the gradient that arrives there.
+    """
+    found = []
+    for k, value in enumerate(inputs):
+        steps = value + 1e-30j * np.eye(value.size).reshape(value.size, *value.shape)
+        moved = function(*inputs[:k], steps, *inputs[k + 1 :]).imag / 1e-30
+        found.append((weights * moved).reshape(value.size, -1).sum(axis=1).reshape(value.shape))
+    return found
