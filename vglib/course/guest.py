@@ -1,0 +1,129 @@
+"""The process in the sandbox that runs a learner's cells: started by `vglib.course.grading.session`.
+
+It reads requests from an inherited socket and answers them, both in the form of `vglib.course.wire`::
+
+    {"op": "cell", "id": n, "source": text}     runs a cell:       {"id": n, "ok": bool, "text": text}
+    {"op": "call", "id": n}, then a request     calls a function:  {"id": n, "text": text}, then a reply
+
+Whatever a learner's code does to this process, it harms nobody else: the grader believes nothing that comes
+from here, and everything of worth is on the other side of the wall.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+
+from vglib.course.calling import answer
+from vglib.course.wire import MAX_BYTES, pack, unpack
+
+__all__ = ["FLOOD", "FRAME", "main"]
+
+FRAME = MAX_BYTES + 2 * 2**20
+FLOOD = 77  # exit status
+_SHOWN, _ALLOWED = 20_000, 10_000_000
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+class _Printed(io.TextIOBase):
+    """Keeps the beginning of what is printed, and ends the process if it is a flood."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+        self.kept = self.seen = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        self.seen += len(text)
+        if self.seen > _ALLOWED:
+            os._exit(FLOOD)
+        if self.kept < _SHOWN:
+            self.parts.append(text[: _SHOWN - self.kept])
+            self.kept += len(self.parts[-1])
+        return len(text)
+
+    def taken(self) -> str:
+        """Return what was printed since the last time."""
+        text = _ANSI.sub("", "".join(self.parts))
+        if self.seen > self.kept:
+            text += f"\n… ({self.seen:,} characters in all)"
+        self.parts, self.kept, self.seen = [], 0, 0
+        return text
+
+
+def main(descriptor: int, limits: dict[str, int]) -> None:
+    """Serve until the socket closes.
+
+    Parameters
+    ----------
+    descriptor
+        Of the socket.
+    limits
+        Hard limits by their names in `resource`, for example ``RLIMIT_NPROC``.
+    """
+    connection = Connection(descriptor)
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.makedirs(os.environ["HOME"], exist_ok=True)
+    shell = _shell()
+    for name, value in limits.items():
+        number = getattr(resource, name)
+        hard = resource.getrlimit(number)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(number, (value, value))
+    connection.send_bytes(pack({"id": 0, "ready": True}))
+    printed = _Printed()
+    while True:
+        try:
+            asked = unpack(connection.recv_bytes(FRAME))
+            request = connection.recv_bytes(FRAME) if asked["op"] == "call" else b""
+        except EOFError:
+            return
+        with _capture(printed):
+            if asked["op"] == "cell":
+                ok = _run(shell, asked["source"])
+                reply = None
+            else:
+                ok, reply = True, answer(shell.user_ns, request)
+        connection.send_bytes(pack({"id": asked["id"], "ok": ok, "text": printed.taken()}))
+        if reply is not None:
+            connection.send_bytes(reply)
+
+
+def _shell():
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "nocolor"
+    config.InteractiveShell.history_length = 0
+    return InteractiveShell.instance(config=config)
+
+
+def _run(shell, source: str) -> bool:
+    try:
+        result = shell.run_cell(source, store_history=False)
+    except SystemExit:
+        return False
+    return bool(result.success)
+
+
+@contextmanager
+def _capture(printed: _Printed) -> Iterator[None]:
+    before = sys.stdout, sys.stderr
+    sys.stdout = sys.stderr = printed
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
