@@ -25,6 +25,20 @@ PROOFS = {
         ("o[t] = 0", "hypothesis"),
         ("c_bar[t] = c_bar[t+1]", "substitute"),
     ],
+    "gru_path": [
+        (
+            "h_bar[t] = h_bar[t+1]*d(h[t+1], h[t]) + z_bar[t+1]*d(z[t+1], h[t]) + r_bar[t+1]*d(r[t+1], h[t])"
+            " + n_bar[t+1]*d(n[t+1], h[t]) + y_bar[t]*d(y[t], h[t])",
+            "chain rule",
+        ),
+        ("z[t+1] = 1", "hypothesis"),
+        ("d(h[t+1], h[t]) = z[t+1]", "differentiate"),
+        ("d(y[t], h[t]) = 1", "differentiate"),
+        ("d(z[t+1], h[t]) = z[t+1]*(1 - z[t+1])*u_z", "differentiate"),
+        ("n_bar[t+1] = h_bar[t+1]*(1 - z[t+1])", "chain rule"),
+        ("r_bar[t+1] = n_bar[t+1]*d(n[t+1], r[t+1])", "chain rule"),
+        ("h_bar[t] = h_bar[t+1] + y_bar[t]", "substitute"),
+    ],
     "orthogonal_norm": [
         ("norm(Q*x)^2 = (Q*x).T*(Q*x)", "norm"),
         ("Q.T*Q = I", "hypothesis"),
@@ -54,6 +68,7 @@ PROOFS = {
 }
 NEEDED = {
     "lstm_passthrough": {0, 1},
+    "gru_path": {0},
     "orthogonal_norm": {0},
     "clipping_direction": {0, 1},
     "residual_identity": {0},
@@ -398,6 +413,8 @@ def _at(tree, path):
 ATOMS = {
     "lstm_passthrough": [["at", n, k] for n in ("c", "h", "f", "o", "c_bar", "h_bar") for k in (0, 1)]
     + [["call", "d", ["at", "c", 1], ["at", "c", 0]], ["call", "d", ["at", "h", 0], ["at", "c", 0]]],
+    "gru_path": [["at", n, k] for n in ("h", "z", "n", "r", "h_bar", "n_bar", "y_bar") for k in (0, 1)]
+    + [["call", "d", ["at", n, 1], ["at", "h", 0]] for n in "hzrn"],
     "orthogonal_norm": [["symbol", n] for n in ("Q", "x", "I")],
     "clipping_direction": [["symbol", n] for n in ("g", "g_new", "a", "eta")],
     "residual_identity": [["symbol", n] for n in ("x", "y", "x_bar", "y_bar", "I")]
@@ -495,7 +512,7 @@ def test_what_is_only_written_otherwise_is_algebra(data):
 
     name = data.draw(st.sampled_from(sorted(PROOFS)))
     left = data.draw(trees(name))
-    right = rewritten(data.draw, left, name == "lstm_passthrough")
+    right = rewritten(data.draw, left, name in ("lstm_passthrough", "gru_path"))
     divisors: list = []
     try:
         check_tree(["=", left, right])

@@ -113,7 +113,7 @@ class Algebra(Arithmetic):
         for at in range(1, len(name)):
             if name[:at] in symbols and name[at:] in symbols:
                 return f"unknown symbol {name}; a product needs its `*`: {name[:at]}*{name[at:]}"
-        if name in ("tanh", "norm", "abs", "sqrt", "min", *self.theorem.functions):
+        if name in ("tanh", "sigma", "norm", "abs", "sqrt", "min", *self.theorem.functions):
             return f"{name} is a function, its brackets come first: {name}(…)"
         base, _, index = name.rpartition("_")
         meant = base if base in symbols and index[:1] in ("t", "1", "0") else None
@@ -126,7 +126,7 @@ class Algebra(Arithmetic):
         return [symbol.shape for symbol in self.theorem.symbols.values()]
 
     def _call(self, name: str, trees: list[Tree], divisors: list[Element] | None) -> Element:
-        wanted = {"d": 2, "min": 2, "norm": 1, "abs": 1, "tanh": 1, "sqrt": 1}
+        wanted = {"d": 2, "min": 2, "norm": 1, "abs": 1, "tanh": 1, "sigma": 1, "sqrt": 1}
         wanted |= dict.fromkeys(self.theorem.functions, 1)
         if name not in wanted:
             if name in self.theorem.symbols:

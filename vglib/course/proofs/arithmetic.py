@@ -16,6 +16,7 @@ from vglib.course.proofs.elements import (
     Element,
     Letter,
     MathError,
+    Sigma,
     Tanh,
     Word,
     show,
@@ -24,7 +25,7 @@ from vglib.course.proofs.elements import (
 
 __all__ = ["Arithmetic"]
 
-MAX_INSIDE = 16  # terms within a tanh
+MAX_INSIDE = 16  # terms within a tanh or a sigma
 MAX_WORK = 30_000  # about 0.05 ms each; proofs as people write them take up to 4,000
 
 
@@ -79,11 +80,13 @@ class Arithmetic:
         return self.atom(text, ("n", "1"))
 
     def of_numbers(self, name: str, *values: sp.Expr) -> sp.Expr:
-        """Return tanh, |·|, min or √ of numbers; the last three as atoms."""
+        """Return tanh, σ, |·|, min or √ of numbers; the last three as atoms."""
         values = tuple(self.tidied_number(value) for value in values)
-        if name == "tanh":
+        if name in ("tanh", "sigma"):
             if max(size(values[0])) > MAX_INSIDE:
-                raise MathError("what stands inside tanh is too large: take smaller steps")
+                raise MathError(f"what stands inside {name} is too large: take smaller steps")
+            if name == "sigma":
+                return Sigma(values[0])
             return Tanh(values[0]) if values[0] != 0 else sp.Integer(0)
         if name == "abs":
             return self._size(values[0])

@@ -11,7 +11,7 @@ from vglib.course.proofs.work import Step, Work, Wrong, instances
 
 __all__ = ["chain_rule", "differentiate"]
 
-_COUNT = {1: "one term", 2: "two terms", 3: "three terms"}
+_COUNT = {1: "one term", 2: "two terms", 3: "three terms", 4: "four terms", 5: "five terms"}
 
 
 def chain_rule(work: Work, step: Step) -> None:
@@ -35,9 +35,13 @@ def chain_rule(work: Work, step: Step) -> None:
     if not Known(work.algebra).remainder(work.minus(other, wanted)).terms:
         return
     local = [
-        work.minus(work.algebra.element(["call", "d", reader, quantity]), found)
+        equation
         for reader in readers
         if (found := _derivative(work, reader, quantity)) is not None
+        for equation in (
+            work.minus(work.algebra.element(["call", "d", reader, quantity]), found),
+            *_in_its_letter(work, reader),
+        )
     ]
     rest = Known(work.algebra, local).remainder(work.minus(other, wanted))
     if rest.terms:
@@ -72,7 +76,7 @@ def _why(
     for reader in readers:
         if (turned := f"d({x}, {write(reader)})") in seen:
             return f"{turned} is the wrong way round: the reader comes first, d({write(reader)}, {x})."
-    listed = " and ".join(map(write, readers))
+    listed = " and ".join([", ".join(map(write, readers[:-1])), write(readers[-1])][len(readers) < 2 :])
     count = f"{x} is read by {listed}, so the sum has {_COUNT[len(readers)]}."
     bars = {write(_bar(reader)) for reader in readers}
     extra = sorted(text for text in seen if "_bar" in text and not text.startswith("d(") and text not in bars)
@@ -100,10 +104,13 @@ def differentiate(work: Work, step: Step) -> None:
         if found is None:
             found = _from_hypothesis(work, step, of, by)
         slope = work.algebra.element(["call", "d", of, by])
-        known.learn([work.minus(slope, found), *_for_all_values(work, step, of, by)])
+        known.learn(
+            [work.minus(slope, found), *_in_its_letter(work, of), *_for_all_values(work, step, of, by)]
+        )
     if known.remainder(work.minus(other, found)).terms:
         raise Wrong(
-            f"with all else held fixed, the derivative of {write(of)} by {write(by)} is {show(found)}, "
+            f"with all else held fixed, the derivative of {write(of)} by {write(by)} is "
+            f"{work.in_letters(show(found))}, "
             f"not {show(other, 120)}."
         )
 
@@ -115,15 +122,27 @@ def _derivative_alone(step: Step) -> tuple[Tree, Tree, Element]:
     raise Wrong("a local derivative has to stand alone on one side, such as d(y, x).")
 
 
+def _definition(work: Work, of: Tree) -> Tree | None:
+    trees = (tree for fact in work.theorem.definitions for tree in instances(fact))
+    return next((tree for tree in trees if tree[1] == of), None)
+
+
 def _derivative(work: Work, of: Tree, by: Tree) -> Element | None:
     """Differentiate a definition; None if there is none."""
-    for fact in work.theorem.definitions:
-        for tree in instances(fact):
-            if tree[1] == of:
-                if not _stands_in(by, tree[2]):
-                    raise Wrong(f"{write(by)} does not stand in the definition {write(tree)}.")
-                return _slope(work, work.algebra.element(tree[2]), by)
-    return None
+    tree = _definition(work, of)
+    if tree is None:
+        return None
+    if not _stands_in(by, tree[2]):
+        raise Wrong(f"{write(by)} does not stand in the definition {write(tree)}.")
+    return _slope(work, work.algebra.element(tree[2]), by)
+
+
+def _in_its_letter(work: Work, of: Tree) -> list[Element]:
+    """Return the definition itself, with which σ′ may be written z(1 − z) where z = σ(…)."""
+    tree = _definition(work, of)
+    if tree is None or tree[2][0] != "call":
+        return []
+    return [work.minus(work.algebra.element(tree[1]), work.algebra.element(tree[2]))]
 
 
 def _for_all_values(work: Work, step: Step, of: Tree, by: Tree) -> list[Element]:

@@ -22,6 +22,7 @@ __all__ = [
     "Element",
     "Letter",
     "MathError",
+    "Sigma",
     "Tanh",
     "Word",
     "numerator",
@@ -61,22 +62,38 @@ class Letter:
         return f"{self.name}.T" if self.turned else self.name
 
 
-class Tanh(sp.Function):
-    """SymPy's own tanh asks of every argument whether it is real, and may take minutes to find out."""
+class _Curve(sp.Function):
+    """A function of one number; SymPy's own ask of every argument whether it is real, perhaps for minutes."""
 
     nargs = 1
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        inside = self.args[0].evalf(prec)
+        with mpmath.workprec(prec):
+            return sp.Float(self.at(mpmath.mpf(inside)), precision=prec) if inside.is_Float else self
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"{type(self).__name__.lower()}({show(self.args[0])})"
+
+
+class Tanh(_Curve):
+    """The hyperbolic tangent."""
+
+    at = staticmethod(mpmath.tanh)
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         """Return the derivative."""
         return 1 - self**2
 
-    def _eval_evalf(self, prec: int) -> sp.Expr:
-        inside = self.args[0].evalf(prec)
-        with mpmath.workprec(prec):
-            return sp.Float(mpmath.tanh(mpmath.mpf(inside)), precision=prec) if inside.is_Float else self
 
-    def _sympystr(self, printer: Any) -> str:
-        return f"tanh({show(self.args[0])})"
+class Sigma(_Curve):
+    """The logistic sigmoid σ, of which nothing is used but σ′ = σ(1 − σ)."""
+
+    at = staticmethod(lambda x: 1 / (1 + mpmath.exp(-x)))
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        """Return the derivative."""
+        return self * (1 - self)
 
 
 Word = tuple[Letter, ...]

@@ -15,7 +15,16 @@ _SAME = {
     "·": "*", "×": "*", "∘": "*", "⊙": "*", "@": "*", "**": "^", "−": "-", "–": "-", "≠": "!=", "≥": ">=",
     "⩾": ">=", "≤": "<=", "²": "^2", "³": "^3", "ᵀ": ".T", "⊤": ".T", "′": "'", "’": "'", "∥": "‖", "||": "‖",
 }  # fmt: skip
-_GREEK = {"η": "eta", "α": "alpha", "β": "beta", "δ": "delta", "θ": "theta", "λ": "lambda_"}
+_GREEK = {
+    "η": "eta",
+    "α": "alpha",
+    "β": "beta",
+    "δ": "delta",
+    "θ": "theta",
+    "λ": "lambda_",
+    "γ": "gamma",
+    "σ": "sigma",
+}
 _SUBSCRIPT = str.maketrans("ₜ₊₋₀₁₂₃₄₅₆₇₈₉", "t+-0123456789")
 # Latin and Greek letters, some with a bar; not the small t of ᵀ and ₜ, which are letters to Python too.
 _LETTER = "A-Za-zĀāĒēĪīŌōŪūȲȳḠḡΑ-Ωα-ω"

@@ -45,6 +45,52 @@ _LSTM = Theorem(
     elsewhere="The gates at t+1 read h[t], not c[t]: their path goes through h[t] and is in h_bar[t].",
 )
 
+_GRU = Theorem(
+    "gru_path",
+    "A GRU that keeps everything passes a gradient through",
+    "A GRU with one unit, in PyTorch's form. `h[t]` has five readers: `h[t+1]`, directly; the gates `z[t+1]` "
+    "and `r[t+1]`; the candidate `n[t+1]`; and the output `y[t]`, which is all that the loss sees of the "
+    "unit at step t. `z[t+1]` and `n[t+1]` are read by `h[t+1]` alone, `r[t+1]` by `n[t+1]` alone. Of σ "
+    "nothing is used but its slope σ′ = σ(1 − σ); `z[t+1] = 1` is its limit, a gate wide open. (In a layer "
+    "of many units each gate reads them all, so that the same holds once *all* of them keep.)",
+    "`d(n[t+1], h[t])` is the local derivative of `n[t+1]` by `h[t]`, with all else that `n[t+1]` reads held "
+    "fixed; `*` is a product, `sigma(…)` or `σ(…)` and `tanh(…)` the functions.",
+    {
+        "h": Symbol("the unit's state", timed=True),
+        "r": Symbol("reset gate", timed=True),
+        "z": Symbol("update gate: how much of the old is kept", timed=True),
+        "n": Symbol("candidate", timed=True),
+        "y": Symbol("the output that the loss reads", timed=True),
+        "x_r": Symbol("what the reset gate gets from the input, bias included; so `x_z`, `x_n`", timed=True),
+        "x_z": Symbol("see `x_r`", timed=True, spare=True),
+        "x_n": Symbol("see `x_r`", timed=True, spare=True),
+        "u_r": Symbol("the reset gate's weight for `h`; so `u_z`, `u_n`"),
+        "u_z": Symbol("see `u_r`", spare=True),
+        "u_n": Symbol("see `u_r`", spare=True),
+        "b_n": Symbol("the candidate's bias within the brackets"),
+        "h_bar": Symbol("total derivative of the loss by `h[t]`; `h̄[t]` will do", timed=True),
+        "y_bar": Symbol("total derivative of the loss by `y[t]`; so `r_bar`, `z_bar`, `n_bar`", timed=True),
+        **{f"{gate}_bar": Symbol("total derivative by a gate", timed=True, spare=True) for gate in "rzn"},
+    },
+    (
+        Fact("r[t+1] = sigma(x_r[t+1] + u_r*h[t])", "at every step", True),
+        Fact("z[t+1] = sigma(x_z[t+1] + u_z*h[t])", "at every step", True),
+        Fact("n[t+1] = tanh(x_n[t+1] + r[t+1]*(u_n*h[t] + b_n))", "at every step", True),
+        Fact("h[t+1] = (1 - z[t+1])*n[t+1] + z[t+1]*h[t]", "at every step", True),
+        Fact("y[t] = h[t]", "at every step", True),
+    ),
+    (Fact("z[t+1] = 1"), Fact("r[t+1] = 0")),
+    (Fact("h_bar[t] = h_bar[t+1] + y_bar[t]"),),
+    ("definition", "hypothesis", "chain rule", "differentiate", "substitute", "algebra"),
+    readers={
+        "h": (("h", 1), ("z", 1), ("r", 1), ("n", 1), ("y", 0)),
+        "n": (("h", 0),),
+        "z": (("h", 0),),
+        "r": (("n", 0),),
+    },
+    elsewhere="Whatever comes after a reader is in its total derivative.",
+)
+
 _ORTHOGONAL = Theorem(
     "orthogonal_norm",
     "A matrix with orthonormal columns keeps lengths",
@@ -95,7 +141,7 @@ _RESIDUAL = Theorem(
     elsewhere="Only y reads x; the path through F is inside d(y, x).",
 )
 
-THEOREMS = {theorem.name: theorem for theorem in (_LSTM, _ORTHOGONAL, _CLIPPING, _RESIDUAL)}
+THEOREMS = {theorem.name: theorem for theorem in (_LSTM, _GRU, _ORTHOGONAL, _CLIPPING, _RESIDUAL)}
 
 
 def find(name: str) -> Theorem:

@@ -64,6 +64,7 @@ def _function(name: str, items: list[Any], world: World) -> Any:
         "norm": np.linalg.norm,
         "abs": abs,
         "tanh": np.tanh,
+        "sigma": lambda a: 1 / (1 + np.exp(-a)),
         "sqrt": np.sqrt,
     }
     return float((plain | {"min": min})[name](*items))

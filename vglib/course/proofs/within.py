@@ -91,6 +91,13 @@ def judge_within(theorem: str, plain: object, seconds: float = 5.0) -> Report:
     return Report(theorem, tuple(Verdict(*verdict) for verdict in verdicts), message)
 
 
+def _code() -> str:
+    root = str(Path(__file__).resolve().parents[3])
+    # Never the folder that somebody happens to be in: it may hold a sympy.py of its own.
+    paths = [root, *(path for path in sys.path if os.path.isabs(path) and path != root)]
+    return f"import sys; sys.path[:] = {paths!r}; from vglib.course.proofs.child import main; main()"
+
+
 class _Judge:
     """A process that judges one proof after another.
 
@@ -105,15 +112,11 @@ class _Judge:
     def __init__(self) -> None:
         if importlib.util.find_spec("sympy") is None:
             raise ImportError('a proof is checked with SymPy: pip install "vglib[proofs]"')
-        root = str(Path(__file__).resolve().parents[3])
-        # Never the folder that somebody happens to be in: it may hold a sympy.py of its own.
-        paths = [root, *(path for path in sys.path if os.path.isabs(path) and path != root)]
-        code = f"import sys; sys.path[:] = {paths!r}; from vglib.course.proofs.child import main; main()"
         # One order of sets and one thread, so that the same proof always takes the same way.
         settings = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self.uses, self.late = 0, False
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code],
+            [sys.executable, "-P", "-c", _code()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -63,13 +63,17 @@ class Work:
         return self.algebra.added(a, self.algebra.scaled(b, sp.Integer(-1)), "it compares")
 
     def show(self, what: Element, most: int = 120) -> str:
-        """Return text, with the letter where a definition is a function that would be written out again."""
-        text = show(self.algebra.tidied(what))
+        """Return text, tidied, in the theorem's letters."""
+        text = self.in_letters(show(self.algebra.tidied(what)))
+        return text if len(text) <= most else f"{text[: most - 1]}…"
+
+    def in_letters(self, text: str) -> str:
+        """Return text with a letter for each function that defines one."""
         for fact in self.theorem.definitions:
             letter, meaning = fact.tree[1:]
-            if meaning[0] == "call":
+            if type(meaning) is list and meaning[0] == "call":
                 text = text.replace(show(self.algebra.element(meaning)), write(letter))
-        return text if len(text) <= most else f"{text[: most - 1]}…"
+        return text
 
     def made(self, tree: Tree, rule: str, number: int = 0) -> Step:
         """Return a step from its tree.

@@ -84,6 +84,60 @@ def _lstm(stated: Set[int], rng: np.random.Generator) -> World:
     return World(values)
 
 
+def _gru(stated: Set[int], rng: np.random.Generator) -> World:
+    steps = range(-4, 5)
+    weights = {f"u_{name}": float(rng.normal()) for name in "rzn"} | {"b_n": float(rng.normal())}
+    drives = {(f"x_{name}", s): float(rng.normal()) for name in "rzn" for s in steps}
+    reads, squares = rng.normal(size=(2, len(steps)))
+    # 1 and 0 are limits of a sigmoid; with doubles they are reached.
+    far = {("x_z", 1): 60.0, ("x_r", 1): -60.0}
+    drives |= {key: drive for place, (key, drive) in enumerate(far.items()) if place in stated}
+
+    def sigma(a: Any) -> Any:
+        return 1 / (1 + cmath.exp(-a))
+
+    def run(moved: tuple[str, int] | None) -> tuple[dict[tuple[str, int], Any], Any]:
+        """One pass forward; the quantity `moved`, and none before it, is iε away from where it would be."""
+        h: Any = 0.2
+        seen: dict[tuple[str, int], Any] = {}
+        loss: Any = 0.0
+        for at, s in enumerate(steps):
+
+            def put(name: str, number: Any, s: int = s) -> Any:
+                seen[name, s] = number + _EPS * 1j * ((name, s) == moved)
+                return seen[name, s]
+
+            r, z = (put(name, sigma(drives[f"x_{name}", s] + weights[f"u_{name}"] * h)) for name in "rz")
+            n = put("n", cmath.tanh(drives["x_n", s] + r * (weights["u_n"] * h + weights["b_n"])))
+            h = put("h", (1 - z) * n + z * h)
+            y = put("y", h)
+            loss = loss + reads[at] * y + squares[at] * y**2
+        return seen, loss
+
+    seen, _ = run(None)
+    values: dict[str, Any] = dict(weights)
+    at = {s: f"[t{s:+d}]" if s else "[t]" for s in steps}
+    for (name, s), drive in drives.items():
+        values[f"{name}{at[s]}"] = drive
+    for name, s in seen:
+        values[f"{name}{at[s]}"] = float(seen[name, s].real)
+        if abs(s) <= 2:
+            values[f"{name}_bar{at[s]}"] = float(np.imag(run((name, s))[1]) / _EPS)
+    for s in range(-2, 3):
+        r, z, n, h = (values[f"{name}{at[k]}"] for name, k in (("r", s), ("z", s), ("n", s), ("h", s - 1)))
+        moved = h + _EPS * 1j
+        gates = {name: sigma(drives[f"x_{name}", s] + weights[f"u_{name}"] * moved) for name in "rz"}
+        inside = weights["u_n"] * moved + weights["b_n"]
+        gates["n"] = cmath.tanh(drives["x_n", s] + r * inside)
+        for name, gate in gates.items():
+            values[f"d({name}{at[s]}, h{at[s - 1]})"] = gate.imag / _EPS
+        slope = cmath.tanh(drives["x_n", s] + (r + _EPS * 1j) * inside.real).imag / _EPS
+        values |= {f"d(n{at[s]}, r{at[s]})": slope, f"d(h{at[s]}, h{at[s - 1]})": z}
+        values |= {f"d(h{at[s]}, n{at[s]})": 1 - z, f"d(h{at[s]}, z{at[s]})": h - n}
+        values[f"d(y{at[s]}, h{at[s]})"] = 1.0
+    return World(values)
+
+
 def _orthogonal(stated: Set[int], rng: np.random.Generator) -> World:
     n = int(rng.integers(2, 5))
     Q = rng.normal(size=(n + int(rng.integers(0, 3)), n))
@@ -119,6 +173,7 @@ def _residual(stated: Set[int], rng: np.random.Generator) -> World:
 
 _WORLDS = {
     "lstm_passthrough": _lstm,
+    "gru_path": _gru,
     "orthogonal_norm": _orthogonal,
     "clipping_direction": _clipping,
     "residual_identity": _residual,
