@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from vglib.course.reproductions import NAMES
 from vglib.version import __version__
@@ -10,9 +11,10 @@ from vglib.version import __version__
 _EPILOG = """\
 exit codes:
   0  done
-  1  something failed: a page, a test, a benchmark
+  1  something failed: a page, a test, a benchmark; a submission was not graded
   2  the command line was wrong
-  3  the command cannot run here: no checkout, or a package is missing
+  3  the command cannot run here: no checkout, a package is missing; grading: no sandbox, a damaged
+     configuration, no room on the disk, no database
 """
 
 
@@ -89,7 +91,58 @@ def parser() -> argparse.ArgumentParser:
         help="how many runs to do at a time, one thread each (default: 1)",
     )
     reproduce.set_defaults(run=_reproduce)
+
+    exercises = add(
+        "exercises",
+        "write the exercises as learners get them",
+        "Write one notebook a topic, without solutions and outputs. They open in JupyterLab, and their\n"
+        "self-checks work wherever vglib is installed.",
+    )
+    exercises.add_argument(
+        "folder", metavar="FOLDER", nargs="?", type=Path, help="where to (default: _build/exercises)"
+    )
+    exercises.set_defaults(run=_exercises)
+    _add_grade(add)
     return top
+
+
+def _add_grade(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    command = add(
+        "grade",
+        "grade a folder of exercises that were handed in",
+        "Grade STUDENT/TOPIC.ipynb, STUDENT/TOPIC/TOPIC.ipynb or STUDENT_TOPIC.ipynb in FOLDER.\n"
+        "Strangers' code runs in a sandbox, or not at all. Marks go into nbgrader's gradebook in the course\n"
+        "folder, beside grades.csv and a page for each learner. What has been graded is not graded again:\n"
+        "after an interruption it goes on.",
+    )
+    command.add_argument("folder", metavar="FOLDER", nargs="?", type=Path, help="the submissions")
+    command.add_argument("--probe", action="store_true", help="say whether this machine can grade safely")
+    command.add_argument(
+        "--course", type=Path, metavar="DIR", help="where marks and pages go (default: FOLDER-graded)"
+    )
+    command.add_argument(
+        "--exercises", type=Path, metavar="DIR", help="exercises with solutions (default: the checkout's)"
+    )
+    command.add_argument(
+        "--topic", action="append", default=[], metavar="TOPIC", help="only this one; may be repeated"
+    )
+    command.add_argument("--again", action="store_true", help="grade also what has been graded")
+    command.add_argument("--no-feedback", action="store_true", help="make no pages for the learners")
+    command.add_argument(
+        "--jobs", type=_positive, metavar="N", help="how many to grade at a time (default: one a core)"
+    )
+    command.add_argument(
+        "--scheduler", metavar="ADDRESS", help="grade on a Dask cluster, for example tcp://127.0.0.1:8786"
+    )
+    command.add_argument(
+        "--gradebook", metavar="URL", help="database of the gradebook (default: a file in the course folder)"
+    )
+    command.add_argument(
+        "--unsafe-no-sandbox",
+        action="store_true",
+        help="run the submissions with YOUR rights: they can read, change and delete all that you can",
+    )
+    command.set_defaults(run=_grade)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -107,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     top = parser()
     arguments, rest = top.parse_known_args(argv)
-    if rest and arguments.command in {"book", "reproduce"}:
+    if rest and arguments.command in {"book", "reproduce", "exercises", "grade"}:
         top.error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = [argument for argument in rest if argument != "--"]
     from vglib.course.checkout import CannotRunError
@@ -150,6 +203,22 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     from vglib.course.reproductions import runner
 
     return runner.command(arguments.name, listing=arguments.list, fresh=arguments.fresh, jobs=arguments.jobs)
+
+
+def _exercises(arguments: argparse.Namespace) -> int:
+    from vglib.course.checkout import root
+    from vglib.course.release import release
+
+    folder = arguments.folder or root() / "_build" / "exercises"
+    for path in release(root() / "exercises", folder):
+        print(path)
+    return 0
+
+
+def _grade(arguments: argparse.Namespace) -> int:
+    from vglib.course.grading import start
+
+    return start.run(arguments)
 
 
 def _positive(text: str) -> int:

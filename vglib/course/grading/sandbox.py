@@ -32,7 +32,7 @@ _INSIDE = ("__init__.py", "calling.py", "given", "guest.py", "proofs", "wire.py"
 # Links and folders of the system; what a distribution lacks is left out.
 _SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
 _FIRST_UID, _UIDS = 61_000, 4_000
-_SETTINGS = {
+SETTINGS = {
     "HOME": "/tmp/home",
     "PATH": "/usr/bin:/bin",
     "LANG": "C.UTF-8",
@@ -74,7 +74,7 @@ class Sandbox:
         self.errors = TemporaryFile()  # noqa: SIM115 - closed by `end`
         with TemporaryFile() as rules:
             if unsafe:
-                command, handed, settings = python, [descriptor], {**os.environ, **_SETTINGS}
+                command, handed, settings = python, [descriptor], {**os.environ, **SETTINGS}
                 settings["HOME"] = os.environ.get("HOME", "/tmp")  # noqa: S108 - not ours: the user's
             else:
                 rules.write(program())
@@ -135,7 +135,7 @@ def wall(limits: Limits, rules: int) -> list[str]:
     inner = ["--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-net", "--unshare-ipc"]
     inner += ["--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox", "--cap-drop", "ALL"]
     inner += ["--die-with-parent", "--new-session", "--seccomp", str(rules), "--clearenv"]
-    for name, value in _SETTINGS.items():
+    for name, value in SETTINGS.items():
         inner += ["--setenv", name, value]
     files = _files()
     size = str(limits.file)
@@ -151,7 +151,7 @@ def wall(limits: Limits, rules: int) -> list[str]:
         "/dev/shm",
         "--remount-ro",
         "/dev",
-    ]  # noqa: S108
+    ]
     fresh += ["--size", size, "--tmpfs", "/tmp", "--remount-ro", "/", "--chdir", "/tmp", "--"]  # noqa: S108
     if os.geteuid() != 0:
         return [bubblewrap, *inner, *files, *fresh]

@@ -87,6 +87,11 @@ class Session:
     def __exit__(self, *about: object) -> None:
         self.close()
 
+    @property
+    def process_id(self) -> int:
+        """The outermost process of the sandbox."""
+        return self._sandbox.process.pid
+
     def cell(self, source: str) -> tuple[bool, str]:
         """Run a cell; return whether it ended without an error, and what it printed.
 
