@@ -20,6 +20,12 @@ SAME = [
     ("g' = g′ ", "g_new = g_new"),
     ("g ≠ 0", "g != 0"),
     ("η ≥ 0", "eta >= 0"),
+    ("a ≤ b", "a <= b"),
+    ("a < b^{q+1}", "a < b^(q+1)"),
+    ("γ^q·e₀ = (gamma)^(1+q)", "gamma^q*e[0] = gamma^(q+1)"),
+    ("e_{q+1} = e[ q ]^(-2)", "e[q+1] = e[q]^-2"),
+    ("(a*b)^q = (a^q)^q", "(a*b)^q = (a^q)^q"),
+    ("σ(a) = 1", "sigma(a) = 1"),
     ("a − b = −c", "a - b = -c"),
     ("c[ t + 1 ] = c[t−1]", "c[t+1] = c[t-1]"),
     ("0.25 = 1/4", "25/100 = 1/4"),
@@ -32,8 +38,15 @@ WRONG = [
     ("a", "column 2: a step is an equation: left = right"),
     ("a == b", "column 3: write a single `=`"),
     ("a = b = c", "column 7: one equation a step"),
-    ("a < b", "column 3: turn it round and use `>`"),
-    ("a <= b", "column 3: turn it round and use `>=`"),
+    ("a = b < c", "column 7: one equation a step"),
+    ("a <= b <= c", "column 8: one equation a step"),
+    ("e[q-1] = 1", "column 3: steps back are counted up, from q to q+1, for q-1 is none at q = 0"),
+    ("a^(q-1) = 1", "column 3: an exponent is a whole number, or q or q+1"),
+    ("a^(2*q) = 1", "column 3: an exponent is a whole number, or q or q+1"),
+    ("a^(q+1 = 1", "column 11: `)` is missing here, for what opens in column 3; the end came"),
+    ("a^-q = 1", "column 3: an exponent is a whole number, or q or q+1"),
+    ("a^(q+7) = 1", "an exponent must be q, or q and a whole number of at most 6"),
+    ("a^" + "9" * 300 + " = 1", "an exponent must be a whole number of size at most 6"),
     ("(a + b = c", "column 8: `)` is missing here, for what opens in column 1; `=` came"),
     ("a = b)", "column 6: `)` closes nothing"),
     ("a = 2b", "column 6: a sign is missing before this; a product needs its `*`"),
@@ -130,13 +143,14 @@ def test_steps_as_plain_lists():
 
 
 leaves = st.integers(0, 99) | st.sampled_from(
-    [["symbol", "a"], ["symbol", "Q"], ["at", "c", 1], ["at", "h", 0]]
+    [["symbol", "a"], ["symbol", "Q"], ["at", "c", 1], ["at", "h", 0], ["step", "e", 1], ["start", "e"]]
 )
 expressions = st.recursive(
     leaves,
     lambda inner: (
         st.tuples(st.sampled_from("+-*/"), inner, inner).map(list)
         | st.tuples(st.just("^"), inner, st.integers(-3, 3)).map(list)
+        | st.tuples(st.just("raise"), inner, st.integers(0, 3)).map(list)
         | st.tuples(st.sampled_from(["neg", "T"]), inner).map(list)
         | st.tuples(st.just("call"), st.sampled_from(["norm", "abs", "tanh"]), inner).map(list)
     ),

@@ -36,6 +36,7 @@ class Arithmetic:
         # What stands inside an atom or a letter that has an inside: name of the function, its arguments.
         self.inside: dict[sp.Symbol | str, tuple[str, tuple[Element | Word, ...]]] = {}
         self.work_left = MAX_WORK
+        self.matrix_norms = False
 
     def spend(self, work: int) -> None:
         """Count work that was or will be done for this proof; no clock, so that each run ends at one place.
@@ -65,22 +66,36 @@ class Arithmetic:
         return Element(NUMBER, {(): value} if value != 0 else {})
 
     def norm(self, what: Element) -> Element:
-        """Return ‖v‖ as an atom."""
-        if "1" not in what.shape or what.is_number:
+        """Return ‖v‖ as an atom; where matrices have norms, a matrix and its transpose have the same."""
+        if what.shape == SQUARE and self.matrix_norms:
+            raise MathError("norm(I) is 1: write 1")
+        if what.is_number or ("1" not in what.shape and not self.matrix_norms):
             hint = " (the size of a number is abs(a))" if what.is_number else ""
             raise MathError(f"norm takes a vector; {self.a(what)} came{hint}")
+        if self.matrix_norms:
+            what = min((what, self.transposed(what)), key=lambda x: ((text := show(x)).count(".T"), text))
         return self.as_number(self._made("norm", what) if what.terms else sp.Integer(0))
 
+    def largest(self, what: Element) -> Element:
+        """Return the size of the largest entry of a column as an atom."""
+        self._check_column("largest", what)
+        return self.as_number(self._made("largest", what) if what.terms else sp.Integer(0))
+
     def function(self, name: str, what: Element) -> Element:
-        """Return F(v), a vector about which nothing is known."""
-        if what.shape != ("n", "1"):
-            raise MathError(f"{name} takes a column of n numbers; {self.a(what)} came")
+        """Return diag(v), a matrix, or F(v), a vector about which nothing is known."""
+        self._check_column(name, what)
         text = f"{name}({show(self.tidied(what))})"
         self.inside.setdefault(text, (name, (self.tidied(what),)))
+        if name == "diag":
+            return Element(("n", "n"), {(Letter(text, ("n", "n"), symmetric=True),): sp.Integer(1)})
         return self.atom(text, ("n", "1"))
 
+    def _check_column(self, name: str, what: Element) -> None:
+        if what.shape != ("n", "1"):
+            raise MathError(f"{name} takes a column of n numbers; {self.a(what)} came")
+
     def of_numbers(self, name: str, *values: sp.Expr) -> sp.Expr:
-        """Return tanh, σ, |·|, min or √ of numbers; the last three as atoms."""
+        """Return tanh, σ, |·|, min, √ or the power of q of numbers; the last four as atoms."""
         values = tuple(self.tidied_number(value) for value in values)
         if name in ("tanh", "sigma"):
             if max(size(values[0])) > MAX_INSIDE:
@@ -90,6 +105,8 @@ class Arithmetic:
             return Tanh(values[0]) if values[0] != 0 else sp.Integer(0)
         if name == "abs":
             return self._size(values[0])
+        if name == "power":
+            return self._power(values[0])
         if name == "min":
             values = tuple(sorted(values, key=sp.default_sort_key))
             if all(value.is_Rational for value in values):
@@ -105,6 +122,20 @@ class Arithmetic:
             return self._size(value.base) ** value.exp
         value = -value if value.could_extract_minus_sign() else value
         return self._made("abs", self.as_number(value))
+
+    def _power(self, value: sp.Expr) -> sp.Expr:
+        """Return the power of q, any of 0, 1, 2, …: (ab)^q = a^q·b^q and (a²)^q = (a^q)² at each of them."""
+        if value == 1:
+            return value
+        if isinstance(value, sp.Mul):
+            return sp.Mul(*(self._power(part) for part in value.args))
+        if isinstance(value, sp.Pow):
+            return self._power(value.base) ** value.exp
+        # Brackets wherever the name could be that of something else as well.
+        name = value.name if value.is_Symbol else "" if isinstance(value, sp.Function) else "^"
+        atom = sp.Symbol(f"({show(value)})^q" if "^" in name or name[:1] == "(" else f"{show(value)}^q")
+        self.inside.setdefault(atom, ("power", (self.as_number(value),)))
+        return atom
 
     def _made(self, name: str, *items: Element) -> sp.Symbol:
         items = tuple(self.tidied(item) for item in items)

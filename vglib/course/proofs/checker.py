@@ -16,13 +16,14 @@ import sympy as sp
 from vglib.course.proofs import worlds
 from vglib.course.proofs.algebra import Algebra
 from vglib.course.proofs.elements import MathError, show
+from vglib.course.proofs.induction import parts_of_induction
 from vglib.course.proofs.reading import MAX_STEPS, parts
 from vglib.course.proofs.report import Report, Verdict
 from vglib.course.proofs.rules import apply, same_fact
 from vglib.course.proofs.theorems import find
 from vglib.course.proofs.theory import RULES, Theorem
 from vglib.course.proofs.trees import write
-from vglib.course.proofs.work import Step, Work, Wrong
+from vglib.course.proofs.work import OPEN, Step, Work, Wrong
 
 __all__ = ["judge"]
 
@@ -35,6 +36,9 @@ _ALIASES = {
     "derivative": "differentiate",
     "differentiation": "differentiate", "norm rule": "norm", "norm rules": "norm", "positive": "sign",
     "transposition": "transpose", "transpose of a product": "transpose", "root": "square root",
+    "inductive hypothesis": "induction hypothesis", "by induction": "induction", "base case": "algebra",
+    "transitivity": "monotone", "transitive": "monotone", "monotonicity": "monotone", "chain": "monotone",
+    "submultiplicativity": "norm inequality", "norm inequalities": "norm inequality",
     "absolute": "absolute value", "abs": "absolute value", "linearity": "algebra", "associativity": "algebra",
 }  # fmt: skip
 
@@ -75,7 +79,6 @@ class _Judge:
     def __init__(self, theorem: Theorem):
         self.theorem = theorem
         self.work = Work(theorem, Algebra(theorem))
-        self.rests: dict[int, frozenset[int]] = {}  # for each right step the hypotheses that it stands on
         self.drawn: dict[frozenset[int], list[worlds.World]] = {}
         self.wrong: set[int] = set()
 
@@ -144,19 +147,28 @@ class _Judge:
             rule = self._other_rule(step)
             raise Wrong(rule or f"{wrong} {self._missing(step)}".rstrip()) from None
         rests = self._rests(step)
-        self.rests[step.number] = rests
+        self.work.rests[step.number] = rests
         if not all(worlds.agrees(step.tree, world) for world in self._draws(rests)):
             raise Wrong("for random numbers its two sides differ.")
 
     def _draws(self, rests: frozenset[int]) -> list[worlds.World]:
         """Return the random worlds in which these hypotheses hold, and no others."""
         if rests not in self.drawn:
-            rng = np.random.default_rng((_SEED, *sorted(rests)))
+            rng = np.random.default_rng((_SEED, *(place % 1000 for place in sorted(rests))))
             self.drawn[rests] = [worlds.draw(self.theorem.name, rests, rng) for _ in range(_WORLDS)]
         return self.drawn[rests]
 
     def _rests(self, step: Step) -> frozenset[int]:
-        below = [self.rests[used.number] for used in self.work.used(step)]
+        rests, used = self.work.rests, self.work.used(step)
+        if step.rule == "induction hypothesis":
+            return frozenset({OPEN})
+        if step.rule == "induction":
+            base, later = parts_of_induction(self.work, step)
+            return rests[base.number] | rests[later.number] - {OPEN}
+        if any(OPEN in rests[one.number] for one in used):
+            free = [one for one in used if OPEN not in rests[one.number]]
+            used = free if self._passes(step, step.rule, free) else used
+        below = [rests[one.number] for one in used]
         own = [
             place
             for place, fact in enumerate(self.theorem.hypotheses)
@@ -193,14 +205,17 @@ class _Judge:
 
     def _other_rule(self, step: Step) -> str:
         """Say under which other rule a step is right, if there is one."""
+        if step.rule.startswith("induction"):
+            return ""  # what is wrong with an induction is no matter of names
         for rule in self.theorem.rules:
-            if rule != step.rule and self._passes(step, rule):
+            # Nobody is told to assume something.
+            if rule != "induction hypothesis" and rule != step.rule and self._passes(step, rule):
                 return f"the equation is right, but {step.rule} is not its rule; {rule} is."
         return ""
 
     def _missing(self, step: Step) -> str:
         """Say which steps, hypotheses or definitions would make a step right, if few would."""
-        if step.rule in ("definition", "hypothesis", "chain rule"):
+        if step.rule in ("definition", "hypothesis", "chain rule", "induction hypothesis"):
             return ""
         used = self.work.used(step)
         unused = [one for one in self.work.right.values() if one not in used]
@@ -229,10 +244,17 @@ class _Judge:
 
     def unreached(self, last: int) -> str:
         """Return what is missing at the end of a proof whose steps are all right."""
-        steps = self.work.right
+        steps = {n: step for n, step in self.work.right.items() if OPEN not in self.work.rests[n]}
         for claim in self.theorem.claims:
             if not any(same_fact(self.work, step, claim.tree) for step in steps.values()):
+                if any(same_fact(self.work, step, claim.tree) for step in self.work.right.values()):
+                    return (
+                        f"all steps are right, but the claim {claim.text} rests on the induction hypothesis, "
+                        "which is the claim itself. Close with the rule induction."
+                    )
                 return f"all steps are right, but none of them is the claim {claim.text}."
-        if not any(same_fact(self.work, steps[last], claim.tree) for claim in self.theorem.claims):
+        if last not in steps or not any(
+            same_fact(self.work, steps[last], claim.tree) for claim in self.theorem.claims
+        ):
             return f"all steps are right, but the last one is not the claim {self.theorem.claims[-1].text}."
         return ""

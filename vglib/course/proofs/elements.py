@@ -47,11 +47,12 @@ class Letter:
     name: str
     shape: tuple[str, str]
     turned: bool = False
+    symmetric: bool = False
 
     @property
     def T(self) -> Letter:  # noqa: N802 - its name in mathematics
         """The transposed letter."""
-        return Letter(self.name, self.shape[::-1], not self.turned)
+        return self if self.symmetric else Letter(self.name, self.shape[::-1], not self.turned)
 
     @property
     def upright(self) -> Letter:

@@ -50,6 +50,7 @@ class Known:
         self.left: list[sp.Expr] = []
         self.sums: list[Element] = []
         self.signs = [(what, sign) for what, sign in signs]
+        self._reduced_signs: tuple[list[Rule], Signs] | None = None
         self.learn(equations)
 
     # Solving --------------------------------------------------------------------------------------------
@@ -198,4 +199,7 @@ class Known:
         return self._signs().of(number)
 
     def _signs(self) -> Signs:
-        return Signs(self.algebra, [(self.reduced(what), sign) for what, sign in self.signs])
+        if self._reduced_signs is None or self._reduced_signs[0] is not self.rules:
+            signs = Signs(self.algebra, [(self.reduced(what), sign) for what, sign in self.signs])
+            self._reduced_signs = self.rules, signs
+        return self._reduced_signs[1]

@@ -33,7 +33,8 @@ _TOKEN = re.compile(
     r"|(?P<index>[ₜ₊₋₀-₉]+)|(?P<transpose>\.T\b|\^\{?T\}?(?!\w)|ᵀ|⊤)"
     r"|(?P<sign>\*\*|==|!=|>=|<=|\|\||.)"
 )
-_INDEX = re.compile(r"\s*t\s*(?:(?P<sign>[+−-])\s*(?P<by>\d))?\s*\Z")
+_INDEX = re.compile(r"\s*(?:(?P<zero>0)|(?P<letter>[tq])\s*(?:(?P<sign>[+−-])\s*(?P<by>\d))?)\s*\Z")
+_EXPONENT = re.compile(r"(?P<number>-?\d+)\Z|(?:(?P<first>\d)\+)?q(?:\+(?P<by>\d))?\Z")
 # What people write who mean something that is written otherwise here.
 _INSTEAD = {
     "\\": "no LaTeX here: write c_bar[t], norm(x), Q.T, eta",
@@ -76,7 +77,7 @@ class ProofError(ValueError):
 
 
 def parse(text: str, step: int | None = None) -> Tree:
-    """Return the tree of one equation, or of one of ``!=``, ``>``, ``>=``.
+    """Return the tree of one equation, or of one of ``!=``, ``>``, ``>=``, ``<``, ``<=``.
 
     Parameters
     ----------
@@ -147,13 +148,11 @@ class _Reader:
             raise self.fail("a step is an equation: left = right.")
         if sign == "==":
             raise self.fail("write a single `=`: the step states an equation, it compares nothing.")
-        if sign in ("<", "<="):
-            raise self.fail(f"turn it round and use `{'>' if sign == '<' else '>='}`.")
         if sign not in RELATIONS:
             raise self.fail(self.stray())
         self.take()
         right = self.sum(0)
-        if self.peek() in (*RELATIONS, "==", "<", "<="):
+        if self.peek() in (*RELATIONS, "=="):
             raise self.fail("one equation a step: write the second one as a step of its own.")
         if self.peek() != "end":
             raise self.fail(self.stray())
@@ -251,20 +250,43 @@ class _Reader:
         match = _INDEX.match(inside)
         if not match:
             raise self.fail(f"a step in time is t, t+1 or t-1; {inside.strip()!r} came.", column)
+        if match["zero"]:
+            return ["start", word]
         by = int(match["by"] or 0)
-        return ["at", word, -by if match["sign"] in ("-", "−") else by]
+        by = -by if match["sign"] in ("-", "−") else by
+        if match["letter"] == "t":
+            return ["at", word, by]
+        if by < 0:
+            raise self.fail("steps back are counted up, from q to q+1, for q-1 is none at q = 0.", column)
+        return ["step", word, by]
 
     def powers(self, found: Tree) -> Tree:
         while self.peek() in ("^", ".T"):
             if self.take()[1] == ".T":
                 found = ["T", found]
                 continue
-            minus = self.peek() == "-" and bool(self.take())
-            kind, word, column = self.take()
-            if kind != "number" or "." in word:
-                raise self.fail("an exponent is a whole number.", column)
-            found = ["^", found, -int(word) if minus else int(word)]
+            found = self.exponent(found)
         return found
+
+    def exponent(self, base: Tree) -> Tree:
+        """Read 2, -1, q, (q+1) or {q+1} after ^."""
+        _, opening, column = self.tokens[self.at]
+        closing = {"(": ")", "{": "}"}.get(opening)
+        words = ""
+        if closing:
+            self.take()
+            while self.peek() not in (closing, "end", "(", "{"):
+                words += self.take()[1]
+            self.expect(closing, column)
+        else:
+            words = self.take()[1]
+            words += self.take()[1] if words == "-" else ""
+        match = _EXPONENT.match(words)
+        if not match:
+            raise self.fail("an exponent is a whole number, or q or q+1.", column)
+        if match["number"]:
+            return ["^", base, int(match["number"])]
+        return ["raise", base, int(match["by"] or match["first"] or 0)]
 
 
 def _plain(word: str) -> str:

@@ -116,6 +116,8 @@ class Replacing:
             return None
         if name == "norm":
             return self.algebra.norm(new[0]).number
+        if name == "largest":
+            return self.algebra.largest(new[0]).number
         return self.algebra.of_numbers(name, *(item.number for item in new))
 
     def within(self, what: object, places: Iterable[object]) -> bool:

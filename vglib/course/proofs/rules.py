@@ -14,6 +14,8 @@ import sympy as sp
 from vglib.course.proofs.algebra import Algebra
 from vglib.course.proofs.calculus import chain_rule, differentiate
 from vglib.course.proofs.elements import NUMBER, Element, MathError, numerator, show
+from vglib.course.proofs.estimates import monotone, norm_facts, norm_inequality
+from vglib.course.proofs.induction import induction, induction_hypothesis
 from vglib.course.proofs.known import Known
 from vglib.course.proofs.trees import Tree, write
 from vglib.course.proofs.work import SIGNS, Step, Work, Wrong, instances
@@ -50,10 +52,13 @@ def _fact(work: Work, step: Step, kind: str) -> None:
             if name == kind:
                 return
             if name == "claim":
-                raise Wrong("that is the claim itself: it is to be shown, and cannot be assumed.")
+                more = ""
+                if "induction hypothesis" in theorem.rules:
+                    more = " What may be assumed of it has the rule induction hypothesis."
+                raise Wrong(f"that is the claim itself: it is to be shown, and cannot be assumed.{more}")
             raise Wrong(f"the equation is right, but it is a {name}, not a {kind}.")
     for tree in (tree for fact in kinds[kind] for tree in instances(fact)):
-        if tree[0] == step.sign and tree[1] in step.tree[1:]:
+        if tree[0] == step.tree[0] and tree[1] in step.tree[1:]:
             raise Wrong(f"that is not what it says. The {kind} is {write(tree)}.")
     listed = ", ".join(fact.text for fact in kinds[kind]) or "none here"
     if kind == "definition":
@@ -137,6 +142,14 @@ def norm(work: Work, step: Step) -> None:
         return found
 
     follows(work, step, extra)
+
+
+def norms_of_products(work: Work, step: Step) -> None:
+    """Let through ‖AB‖ ≤ ‖A‖‖B‖ and what is said of ‖Aᵀ‖ and ‖diag(v)‖."""
+    if step.sign in (">", ">="):
+        norm_inequality(work, step)
+    else:
+        follows(work, step, lambda known: norm_facts(work, known.reduced(work.difference(step))))
 
 
 def _common_factor(algebra: Algebra, vector: Element) -> tuple[sp.Expr, Element]:
@@ -223,6 +236,10 @@ def apply(work: Work, step: Step) -> None:
         "norm": norm,
         "sign": sign,
         "absolute value": absolute_value,
+        "norm inequality": norms_of_products,
+        "monotone": monotone,
+        "induction hypothesis": induction_hypothesis,
+        "induction": induction,
         "square root": square_root,
     }
     rules[step.rule](work, step)

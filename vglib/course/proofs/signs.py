@@ -68,12 +68,17 @@ class Signs:
     def _of_atom(self, name: str, items: tuple[Element | Word, ...]) -> Sign:
         if name == "norm":
             return frozenset({1}) if self._not_zero(items[0]) else frozenset({0, 1})
+        if name == "largest":
+            return frozenset({0, 1})
         if name == "sqrt":
             return frozenset({0, 1}) if self.of(items[0].number) <= {0, 1} else _ANY_SIGN
         if name == "word":
+            # vᵀv is not negative; xᵀDx with a D in the middle that is its own transpose may be.
             turned = tuple(x.T for x in reversed(items[0]))
-            return frozenset({0, 1}) if turned == items[0] else _ANY_SIGN
+            return frozenset({0, 1}) if turned == items[0] and len(turned) % 2 == 0 else _ANY_SIGN
         signs = [self.of(item.number) for item in items]
+        if name == "power":  # of what may be 0 it may be 1, too
+            return signs[0] | {1} if signs[0] <= {0, 1} else _ANY_SIGN
         if name == "abs":
             return frozenset(abs(sign) for sign in signs[0])
         return frozenset(min(a, b) for a, b in product(*signs))

@@ -40,7 +40,7 @@ def statement(theorem: str) -> Statement:
     """
     about = find(theorem)
     symbols = [
-        f"| `{name}{'[t]' if symbol.timed else ''}` | {symbol.meaning} |"
+        f"| `{name}{f'[{about.counts}]' if symbol.timed else ''}` | {symbol.meaning} |"
         for name, symbol in about.symbols.items()
         if not symbol.spare
     ]

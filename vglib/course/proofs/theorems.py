@@ -141,7 +141,36 @@ _RESIDUAL = Theorem(
     elsewhere="Only y reads x; the path through F is inside d(y, x).",
 )
 
-THEOREMS = {theorem.name: theorem for theorem in (_LSTM, _GRU, _ORTHOGONAL, _CLIPPING, _RESIDUAL)}
+_HOCHREITER = Theorem(
+    "hochreiter_bound",
+    "Hochreiter's bound on a gradient that went q steps back",
+    "A recurrence h_{t+1} = φ(a_{t+1}) with a_{t+1} = W h_t + …, seen from its end, where the loss is. The "
+    "message `e[q]` is the gradient by the state q steps before the last, as a column; `e[0]` is the one "
+    "that comes in, and the loss reads no earlier state. One step back multiplies by the slopes of φ and by "
+    "Wᵀ. The proof is by induction: the claim at 0; the claim at one q, assumed; with that the claim at q+1; "
+    "and so the claim.",
+    "`e[q]`, `e[q+1]`, `e[0]` are messages, `gamma^q` and `gamma^(q+1)` powers. `norm(…)` or `‖…‖` is the "
+    "length of a column and of a matrix its spectral norm, the most that it stretches a column. `diag(v)` is "
+    "the diagonal matrix with the entries of the column `v`, `largest(v)` the size of its largest entry.",
+    {
+        "e": Symbol("the message after q steps back, a column of n numbers", _C, timed=True),
+        "s": Symbol("the slopes φ′ of the n units that it meets next", _C, timed=True),
+        "W": Symbol("the recurrent weights, n×n", ("n", "n")),
+        "m": Symbol("a bound of the slopes: 1 for tanh, 1/4 for σ"),
+        "gamma": Symbol("what one step back multiplies a length by at most; `γ` will do"),
+    },
+    (Fact("e[q+1] = W.T*diag(s[q])*e[q]", "at every q", True), Fact("gamma = norm(W)*m")),
+    (Fact("largest(s[q]) <= m", "at every q", True),),
+    (Fact("norm(e[q]) <= gamma^q*norm(e[0])", "for q = 0, 1, 2, …", True),),
+    (
+        *("definition", "hypothesis", "algebra", "substitute", "sign", "norm inequality", "monotone"),
+        *("induction hypothesis", "induction"),
+    ),
+    counts="q",
+)
+
+_ALL = (_LSTM, _GRU, _ORTHOGONAL, _CLIPPING, _RESIDUAL, _HOCHREITER)
+THEOREMS = {theorem.name: theorem for theorem in _ALL}
 
 
 def find(name: str) -> Theorem:

@@ -26,6 +26,12 @@ RULES = {
     "sign": "`> 0`, `>= 0` or `!= 0` from signs in earlier steps: products, quotients, sums and `min` of "
     "positive numbers are positive, and ‖v‖ > 0 if v ≠ 0",
     "absolute value": "|a| = a if an earlier step says that a ≥ 0 or a > 0",
+    "norm inequality": "‖AB‖ ≤ ‖A‖‖B‖ for products of matrices and columns, ‖Aᵀ‖ = ‖A‖, "
+    "‖diag(v)‖ = largest(v)",
+    "monotone": "from a ≤ b follows a·p ≤ b·p if p ≥ 0 is known; with b ≤ c also a ≤ c; with c ≤ d also "
+    "a + c ≤ b + d",
+    "induction hypothesis": "the claim at this one q, from which it has to follow at q+1",
+    "induction": "the claim at every q, once it stands at 0, without the induction hypothesis, and at q+1",
     "square root": "p = q, if p² = q² is known and neither is negative",
 }
 
@@ -74,6 +80,9 @@ class Theorem:
         What to say of paths that somebody takes for one of `readers`.
     rules
         Names from `RULES`.
+    counts
+        "t" if steps in time are written c[t+1]; "q" if they are written e[q+1] and begin with e[0], for
+        proofs by induction.
     """
 
     name: str
@@ -88,3 +97,4 @@ class Theorem:
     functions: tuple[str, ...] = ()
     readers: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     elsewhere: str = ""
+    counts: str = "t"

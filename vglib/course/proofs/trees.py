@@ -5,11 +5,14 @@ A tree is an integer or a list whose first item names the node:
 ===================================  =======================================
 ``["symbol", "eta"]``                a symbol of the theorem
 ``["at", "c", 1]``                   ``c[t+1]``: a symbol at a step, counted from t
+``["step", "e", 1]``                 ``e[q+1]``: at a step counted from q, any of 0, 1, 2, …
+``["start", "e"]``                   ``e[0]``: at q = 0
 ``["+", a, b]``, ``-``, ``*``, ``/``  sum, difference, product, quotient
 ``["^", a, 2]``                      an integer power, the exponent an integer
+``["raise", a, 1]``                  a to the power of q+1
 ``["neg", a]``, ``["T", a]``         minus a; a transposed
 ``["call", "norm", a, …]``           a function of the language or of the theorem
-``["=", a, b]``, ``!=``, ``>``, ``>=``  a relation: the top of a step, and nowhere else
+``["=", a, b]``, ``!=``, ``<=``, …    a relation: the top of a step, and nowhere else
 ===================================  =======================================
 
 Nothing in a tree is ever evaluated: `check_tree` admits known nodes of bounded size, and
@@ -21,16 +24,40 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["MAX_DEPTH", "MAX_NODES", "MAX_NUMBER", "MAX_POWER", "RELATIONS", "Tree", "check_tree", "write"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_NODES",
+    "MAX_NUMBER",
+    "MAX_POWER",
+    "RELATIONS",
+    "TURNED",
+    "Tree",
+    "check_tree",
+    "write",
+]
 
 Tree = Any  # int | list: a recursive type says no more here
 
 MAX_NODES, MAX_DEPTH, MAX_NUMBER, MAX_POWER = 150, 20, 10**6, 6
-RELATIONS = ("=", "!=", ">", ">=")
-_SIZES = {"+": 2, "-": 2, "*": 2, "/": 2, "^": 2, "neg": 1, "T": 1, "symbol": 1, "at": 2}
+RELATIONS = ("=", "!=", ">", ">=", "<", "<=")
+TURNED = {"<": ">", "<=": ">="}
+_SIZES = {
+    "+": 2,
+    "-": 2,
+    "*": 2,
+    "/": 2,
+    "^": 2,
+    "neg": 1,
+    "T": 1,
+    "raise": 2,
+    "symbol": 1,
+    "at": 2,
+    "step": 2,
+    "start": 1,
+}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,29}\Z")
 # How tightly each node binds when it is written down.
-_BINDS = {"+": 1, "-": 1, "*": 2, "/": 2, "neg": 3, "^": 4, "T": 5}
+_BINDS = {"+": 1, "-": 1, "*": 2, "/": 2, "neg": 3, "^": 4, "raise": 4, "T": 5}
 
 
 def check_tree(tree: object) -> None:
@@ -72,15 +99,21 @@ def _children(node: object) -> list[object]:
         raise ValueError(f"unknown node {kind[:20]!r}")
     if len(rest) != _SIZES[kind]:
         raise ValueError(f"node {kind!r} takes {_SIZES[kind]}, not {len(rest)}")
-    if kind in ("symbol", "at"):
+    if kind in ("symbol", "at", "step", "start"):
         if not _is_name(rest[0]):
             raise ValueError("a symbol needs a name: letters a to z, digits and _, 30 at most")
         if kind == "at" and (type(rest[1]) is not int or abs(rest[1]) > 9):
             raise ValueError("a symbol needs a step near t")
+        if kind == "step" and (type(rest[1]) is not int or not 0 <= rest[1] <= 9):
+            raise ValueError("a symbol needs a step q, q+1 or q+2")
         return []
     if kind == "^":
         if type(rest[1]) is not int or abs(rest[1]) > MAX_POWER:
             raise ValueError(f"an exponent must be a whole number of size at most {MAX_POWER}")
+        return rest[:1]
+    if kind == "raise":
+        if type(rest[1]) is not int or not 0 <= rest[1] <= MAX_POWER:
+            raise ValueError(f"an exponent must be q, or q and a whole number of at most {MAX_POWER}")
         return rest[:1]
     return rest
 
@@ -104,6 +137,10 @@ def _write(tree: Tree, outer: int) -> str:
         return rest[0]
     if kind == "at":
         return f"{rest[0]}[t{rest[1]:+d}]" if rest[1] else f"{rest[0]}[t]"
+    if kind == "step":
+        return f"{rest[0]}[q{rest[1]:+d}]" if rest[1] else f"{rest[0]}[q]"
+    if kind == "start":
+        return f"{rest[0]}[0]"
     if kind == "call":
         return f"{rest[0]}({', '.join(_write(item, 0) for item in rest[1:])})"
     binds = _BINDS[kind]
@@ -113,6 +150,8 @@ def _write(tree: Tree, outer: int) -> str:
         text = f"{_write(rest[0], binds)}.T"
     elif kind == "^":
         text = f"{_write(rest[0], binds + 1)}^{rest[1]}"
+    elif kind == "raise":
+        text = f"{_write(rest[0], binds + 1)}^{f'(q+{rest[1]})' if rest[1] else 'q'}"
     else:
         gap = " " if binds == 1 else ""
         text = f"{_write(rest[0], binds)}{gap}{kind}{gap}{_write(rest[1], binds + 1)}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vglib.course.proofs.trees import Tree, write
+from vglib.course.proofs.trees import TURNED, Tree, write
 
 __all__ = ["World", "agrees", "value"]
 
@@ -21,6 +21,7 @@ class World:
 
     values: dict[str, Any]
     functions: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
+    q: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,20 +39,21 @@ def value(tree: Tree, world: World) -> Any:
     if type(tree) is int:
         return float(tree)
     kind, *rest = tree
-    if kind in ("symbol", "at"):
+    if kind in ("symbol", "at", "step", "start"):
         text = write(tree)
         return _Eye(1.0) if text == "I" and text not in world.values else world.values[text]
     if kind == "call" and rest[0] == "d":
         return world.values[write(tree)]
-    items = [value(item, world) for item in rest if type(item) is not str]
+    trees = rest[:1] if kind in ("^", "raise") else [item for item in rest if type(item) is not str]
+    items = [value(item, world) for item in trees]
     if kind == "call":
         return _function(rest[0], items, world)
     if kind == "neg":
         return _times(-1.0, items[0])
     if kind == "T":
         return items[0].T if isinstance(items[0], np.ndarray) else items[0]
-    if kind == "^":
-        return items[0] ** rest[1]
+    if kind in ("^", "raise"):
+        return items[0] ** (rest[1] + world.q * (kind == "raise"))
     if kind in ("+", "-"):
         return _plus(items[0], _times(1.0 if kind == "+" else -1.0, items[1]))
     return _times(*items) if kind == "*" else _times(items[0], 1 / items[1])
@@ -60,8 +62,11 @@ def value(tree: Tree, world: World) -> Any:
 def _function(name: str, items: list[Any], world: World) -> Any:
     if name in world.functions:
         return world.functions[name](items[0])
+    if name == "diag":
+        return np.diag(items[0][:, 0])
     plain: dict[str, Callable[..., Any]] = {
-        "norm": np.linalg.norm,
+        "norm": lambda a: np.linalg.norm(a, 2),
+        "largest": lambda a: np.max(np.abs(a)),
         "abs": abs,
         "tanh": np.tanh,
         "sigma": lambda a: 1 / (1 + np.exp(-a)),
@@ -93,6 +98,8 @@ def _plus(a: Any, b: Any) -> Any:
 def agrees(relation: Tree, world: World) -> bool:
     """Whether a step is true in a world, up to rounding; True where the world has nothing to say."""
     sign, *sides = relation
+    if sign in TURNED:
+        sign, sides = TURNED[sign], sides[::-1]
     try:
         with np.errstate(all="raise"):
             left, right = (value(side, world) for side in sides)

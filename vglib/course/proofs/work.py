@@ -12,10 +12,11 @@ from vglib.course.proofs.elements import Element, MathError, show
 from vglib.course.proofs.known import Known
 from vglib.course.proofs.signs import Sign
 from vglib.course.proofs.theory import Fact, Theorem
-from vglib.course.proofs.trees import Tree, write
+from vglib.course.proofs.trees import TURNED, Tree, write
 
-__all__ = ["SIGNS", "Step", "Work", "Wrong", "instances", "shifted"]
+__all__ = ["OPEN", "SIGNS", "Step", "Work", "Wrong", "instances", "shifted", "started"]
 
+OPEN = -1
 SIGNS: dict[str, Sign] = {">": frozenset({1}), ">=": frozenset({0, 1}), "!=": frozenset({-1, 1})}
 
 
@@ -37,8 +38,8 @@ class Step:
 
     @property
     def sign(self) -> str:
-        """The relation: =, !=, > or >=."""
-        return self.tree[0]
+        """The relation: =, !=, > or >=; of a < b the two sides are turned round."""
+        return TURNED.get(self.tree[0], self.tree[0])
 
     @property
     def text(self) -> str:
@@ -53,6 +54,8 @@ class Work:
     theorem: Theorem
     algebra: Algebra
     right: dict[int, Step] = field(default_factory=dict)
+    # For each right step the hypotheses that it stands on, by their places; OPEN is the one of an induction.
+    rests: dict[int, frozenset[int]] = field(default_factory=dict)
 
     def difference(self, step: Step) -> Element:
         """Return left − right."""
@@ -85,9 +88,11 @@ class Work:
         """
         divisors: list[Element] = []
         left, right = (self.algebra.element(side, divisors) for side in tree[1:])
+        if tree[0] in TURNED:
+            left, right = right, left
         step = Step(number, tree, rule, left, right, divisors=tuple(divisors))
         difference = self.difference(step)
-        if tree[0] in (">", ">=") and not difference.is_number:
+        if step.sign in (">", ">=") and not difference.is_number:
             raise MathError(f"`{tree[0]}` compares numbers; {self.algebra.a(difference)} came")
         return step
 
@@ -110,15 +115,24 @@ class Work:
 
 
 def shifted(tree: Tree, by: int) -> Tree:
-    """Return a tree with all its steps in time moved."""
+    """Return a tree with all its steps in time moved, and with them the exponents that count them."""
     if type(tree) is not list:
         return tree
-    return ["at", tree[1], tree[2] + by] if tree[0] == "at" else [shifted(item, by) for item in tree]
+    if tree[0] in ("at", "step", "raise"):
+        return [tree[0], shifted(tree[1], by), tree[2] + by]
+    return [shifted(item, by) for item in tree]
+
+
+def started(tree: Tree) -> Tree:
+    """Return a tree at q = 0, for one that speaks of no later step."""
+    if type(tree) is not list:
+        return tree
+    if tree[0] == "step":
+        return ["start", tree[1]]
+    return ["^", started(tree[1]), tree[2]] if tree[0] == "raise" else [started(item) for item in tree]
 
 
 def instances(fact: Fact) -> Iterator[Tree]:
     """Yield a fact, and what it says at other steps if it holds at all of them."""
-    timed = "[t" in fact.text
-    yield from (
-        shifted(fact.tree, by) for by in ((0, 1, -1, 2, -2, -3) if fact.everywhere and timed else (0,))
-    )
+    ways = (0, 1, -1, 2, -2, -3) if "[t" in fact.text else (0, 1, 2) if "[q" in fact.text else (0,)
+    yield from (shifted(fact.tree, by) for by in (ways if fact.everywhere else (0,)))

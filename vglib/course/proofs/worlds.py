@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from vglib.course.proofs.trees import write
 from vglib.course.proofs.values import World, agrees, value
 
-__all__ = ["World", "agrees", "draw", "value"]
+__all__ = ["INDUCTION", "World", "agrees", "draw", "value"]
 
+INDUCTION = -1
 _EPS = 1e-30
 
 
@@ -29,7 +31,8 @@ def draw(theorem: str, stated: Set[int], rng: np.random.Generator) -> World:
     theorem
         Its name.
     stated
-        Places, from 0, of the hypotheses that have to hold. The others are left open.
+        Places, from 0, of the hypotheses that have to hold, and `INDUCTION` for the induction hypothesis.
+        The others are left open.
     rng
         Source of the numbers.
     """
@@ -171,10 +174,37 @@ def _residual(stated: Set[int], rng: np.random.Generator) -> World:
     return World(values, {"F": F})
 
 
+def _hochreiter(stated: Set[int], rng: np.random.Generator) -> World:
+    n, q = int(rng.integers(2, 5)), int(rng.integers(0, 4))
+    W = rng.normal(size=(n, n))
+    slopes = [rng.uniform(-1, 1, size=(n, 1)) for _ in range(q + 3)]
+    e = [rng.normal(size=(n, 1))]
+    for slope in slopes:
+        e.append(W.T @ (slope * e[-1]))
+    m = float(rng.normal())
+    if 0 in stated:
+        m = float(max(np.max(np.abs(slope)) for slope in slopes) * rng.uniform(1, 1.3))
+    gamma = float(np.linalg.norm(W, 2)) * m
+    if INDUCTION in stated and q:
+        # Of the message at q nothing is known but the claim.
+        e[q] = rng.normal(size=(n, 1))
+        for k in (q, q + 1, q + 2):
+            e[k + 1] = W.T @ (slopes[k] * e[k])
+        if 0 not in stated:
+            m, gamma = abs(m), abs(gamma)
+        e[0] = rng.normal(size=(n, 1))
+        e[0] *= rng.uniform(1, 1.3) * np.linalg.norm(e[q]) / (gamma**q * np.linalg.norm(e[0]))
+    values: dict[str, Any] = {"W": W, "m": m, "gamma": gamma, "e[0]": e[0], "s[0]": slopes[0]}
+    for k in range(3):
+        values |= {write(["step", "e", k]): e[q + k], write(["step", "s", k]): slopes[q + k]}
+    return World(values, q=q)
+
+
 _WORLDS = {
     "lstm_passthrough": _lstm,
     "gru_path": _gru,
     "orthogonal_norm": _orthogonal,
     "clipping_direction": _clipping,
     "residual_identity": _residual,
+    "hochreiter_bound": _hochreiter,
 }
