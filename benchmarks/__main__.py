@@ -26,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks",
         description="Compare vglib with what one would run instead: alternate processes, two threads each, "
         "the median of the rounds' ratios. Contenders must agree in their numbers before they are timed.",
-        epilog="grading has benchmarks of its own: python -m benchmarks grading. exit codes: 0 all targets met; 1 one missed, or a contender failed; 2 wrong command line",
+        epilog="The grader has benchmarks of its own: python -m benchmarks grading. "
+        "exit codes: 0 all targets met; 1 one missed, or a contender failed; 2 wrong command line",
     )
     parser.add_argument(
         "--quick", action="store_true", help="3 rounds instead of 11; no file unless --output"

@@ -1,9 +1,9 @@
 """``python -m benchmarks grading``: grading in a sandbox beside nbgrader as it comes.
 
 Both grade notebooks of a topic that imports no PyTorch. nbgrader runs each in a kernel of its own, without a
-sandbox and one after the other, as its command does. What is told are seconds a submission, and their ratio;
-how long a sandbox takes to start beside a plain kernel; and the memory of the grading process when submissions
-print without end.
+sandbox and one after the other, as its command does. Told are seconds a submission and their
+ratio, how long a sandbox takes to start beside a plain kernel, and the memory of the grading process when
+submissions print without end.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _starts(rounds: int = 7) -> Row:
 
 
 def _memory(folder: Path) -> float:
-    """Return the peak memory of the grading process, in megabytes, over submissions that print without end."""
+    """Return the peak memory of grading, in megabytes, over submissions that print without end."""
     flood = _hand_in(folder / "flood", 6, FLOOD)
     grade = [sys.executable, "-m", "vglib", "grade", "--jobs", "2", "--no-feedback", str(flood)]
     _, peak = _run(grade, ROOT)
