@@ -140,7 +140,7 @@ def _identity(call: Call, rng: np.random.Generator) -> str:
 @checks.check("choose-beta")
 def _choose_beta(call: Call, rng: np.random.Generator) -> str:
     rows = ["blocks  width  size of W      β  log-stretch"]
-    for fewest, most, width in ((10, 20, 48), (30, 40, 32), (90, 110, 32), (170, 200, 24)):
+    for fewest, most, width in ((10, 20, 48), (30, 40, 32), (90, 110, 32), (170, 200, 36)):
         blocks, size = int(rng.integers(fewest, most)), float(10.0 ** rng.uniform(-1.5, 1.5))
         weights = size * rng.normal(size=(blocks, width, width)) / width**0.5
         beta = float(array(call("choose_beta", weights), f"{blocks} blocks, β", ()))
