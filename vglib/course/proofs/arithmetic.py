@@ -11,6 +11,7 @@ import sympy as sp
 
 from vglib.course.proofs.elements import (
     ANY,
+    MAX_TERMS,
     NUMBER,
     SQUARE,
     Element,
@@ -215,12 +216,16 @@ class Arithmetic:
         if SQUARE not in (a.shape, b.shape) and a.shape[1] != b.shape[0]:
             raise MathError(f"the order does not fit: {self.a(a)} times {self.a(b)}")
         shape = b.shape if a.shape == SQUARE else a.shape if b.shape == SQUARE else (a.shape[0], b.shape[1])
-        total = Element(shape, {})
+        count = len(a.terms) * len(b.terms)
+        if count > MAX_TERMS:
+            raise MathError("the expression is too large to multiply out: take smaller steps")
+        self.spend(count // 4)
+        terms: dict[Word, sp.Expr] = {}
         for left, first in a.terms.items():
             for right, second in b.terms.items():
                 word, closed = self._closed(left + right)
-                total = self.added(total, Element(shape, {word: first * second * closed}))
-        return total
+                terms[word] = terms.get(word, sp.Integer(0)) + first * second * closed
+        return Element(shape, {word: factor for word, factor in terms.items() if factor != 0})
 
     def _closed(self, word: Word) -> tuple[Word, sp.Expr]:
         """Take the numbers out of a word: whatever runs from a row to the next column."""

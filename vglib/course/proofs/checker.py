@@ -227,9 +227,8 @@ class _Judge:
         return ""
 
     def _passes(self, step: Step, rule: str, using: list[Step] | None = None) -> bool:
-        work = self.work
-        if using is not None:
-            work = Work(self.theorem, self.work.algebra, dict(enumerate(using)))
+        right = self.work.right if using is None else dict(enumerate(using))
+        work = Work(self.theorem, self.work.algebra, right, self.work.rests, advises=False)
         uses = step.uses if using is None else None
         try:
             apply(work, Step(step.number, step.tree, rule, step.left, step.right, uses, step.divisors))

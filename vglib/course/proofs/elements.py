@@ -17,6 +17,7 @@ import sympy as sp
 __all__ = [
     "ANY",
     "MAX_BITS",
+    "MAX_TERMS",
     "NUMBER",
     "SQUARE",
     "Element",
@@ -179,6 +180,6 @@ def show(what: Element | sp.Expr, most: int | None = None) -> str:
             what.args, key=lambda part: (part.could_extract_minus_sign(), len(str(part)), str(part))
         )
         return " + ".join(map(show, parts)).replace("+ -", "- ")
-    if isinstance(what, sp.Symbol) and what.name.startswith("("):
+    if isinstance(what, sp.Symbol) and what.name.startswith("(") and what.name.endswith(")"):
         return what.name[1:-1]  # a closed word needs its brackets only beside others
     return sp.sstr(what).replace("**", "^")

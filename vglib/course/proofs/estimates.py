@@ -8,13 +8,14 @@ be taken away by some K; what p that takes is then fixed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import sympy as sp
 
 from vglib.course.proofs.elements import NUMBER, Element, Letter, MathError, Word, show, size
 from vglib.course.proofs.known import Known
+from vglib.course.proofs.signs import Sign
 from vglib.course.proofs.work import SIGNS, Step, Work, Wrong
 
 __all__ = ["monotone", "norm_facts", "norm_inequality"]
@@ -39,6 +40,7 @@ class _Search:
     facts: list[_Fact]
     tries: int = MAX_TRIES
     blocked: sp.Expr | None = None
+    signs: dict[sp.Expr, Sign] = field(default_factory=dict)
 
     def reaches(self, goal: sp.Expr, positive: bool) -> bool:
         """Whether goal ≥ 0, or > 0, follows."""
@@ -47,15 +49,15 @@ class _Search:
             raise MathError("too many inequalities at once: name the steps that this one uses")
         self.known.algebra.spend(20 + sum(size(goal)))
         goal = sp.expand(goal)
-        if self.known.sign(goal) <= SIGNS[">" if positive else ">="]:
+        if self._sign(goal) <= SIGNS[">" if positive else ">="]:
             return True
         terms = sorted(sp.Add.make_args(goal), key=sp.default_sort_key)
-        bad = [term for term in terms if not self.known.sign(term) <= _NOT_NEGATIVE]
+        bad = [term for term in terms if not self._sign(term) <= _NOT_NEGATIVE]
         for term in bad[:1]:
             for fact in self.facts:
                 for part in sp.Add.make_args(fact.number):
-                    factor = sp.cancel(term / part)
-                    signs = self.known.sign(factor)
+                    factor = term / part
+                    signs = self._sign(factor)
                     if not signs <= _NOT_NEGATIVE:
                         if factor.is_polynomial() and not factor.is_Rational and signs != frozenset({-1}):
                             self.blocked = self.blocked or factor
@@ -64,6 +66,12 @@ class _Search:
                     if self.reaches(goal - factor * fact.number, positive and not done):
                         return True
         return False
+
+    def _sign(self, number: sp.Expr) -> Sign:
+        if number not in self.signs:
+            self.known.algebra.spend(4)
+            self.signs[number] = self.known.sign(number)
+        return self.signs[number]
 
 
 def monotone(work: Work, step: Step) -> None:
@@ -83,7 +91,7 @@ def monotone(work: Work, step: Step) -> None:
     search = _Search(known, [fact for fact in facts if fact.number != 0])
     if search.reaches(goal, step.sign == ">"):
         return
-    if _Search(known, search.facts).reaches(-goal, step.sign == ">"):
+    if work.advises and _Search(known, search.facts).reaches(-goal, step.sign == ">"):
         raise Wrong("it holds the other way round: turn the sign.")
     if search.blocked is not None:
         text = show(search.blocked, 120)
@@ -103,7 +111,7 @@ def norm_inequality(work: Work, step: Step) -> None:
     facts = [fact for fact in facts if fact.number != 0]
     if _Search(known, facts).reaches(goal, step.sign == ">"):
         return
-    if _Search(known, facts).reaches(-goal, step.sign == ">"):
+    if work.advises and _Search(known, facts).reaches(-goal, step.sign == ">"):
         raise Wrong(
             "it holds the other way round: the norm of a product is at most the product of the norms, "
             "not at least. Turn the sign."

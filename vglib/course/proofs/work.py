@@ -56,6 +56,7 @@ class Work:
     right: dict[int, Step] = field(default_factory=dict)
     # For each right step the hypotheses that it stands on, by their places; OPEN is the one of an induction.
     rests: dict[int, frozenset[int]] = field(default_factory=dict)
+    advises: bool = True  # to say more of a wrong step may take time
 
     def difference(self, step: Step) -> Element:
         """Return left − right."""
