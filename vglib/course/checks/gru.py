@@ -10,6 +10,7 @@ import numpy as np
 from vglib import GRU, bptt
 from vglib.course.calling import Call
 from vglib.course.checks.compare import array, compare, predictions
+from vglib.course.checks.proving import prove
 from vglib.course.checks.topic import Topic
 from vglib.course.given.gru import they_run
 
@@ -236,3 +237,8 @@ def _to_pytorch(call: Call, rng: np.random.Generator) -> str:
         hint = "These are states, step by step: the two libraries do not compute the same."
         compare(we_run(weights, x), they_run(*given, x), where, known, hint, tolerance=1e-9)
     return "Both libraries compute the same, for every size."
+
+
+@checks.check("gru-path")
+def _gru_path(call: Call, rng: np.random.Generator) -> str:
+    return prove(call, "gru_path", "gru_path")
