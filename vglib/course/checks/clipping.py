@@ -11,20 +11,19 @@ from vglib.course.calling import Call
 from vglib.course.checks.compare import array, compare, predictions
 from vglib.course.checks.proving import prove
 from vglib.course.checks.topic import Topic
-from vglib.course.given.clipping import train
+from vglib.course.given.clipping import ENTRIES, train_all
 
 checks = Topic("clipping")
 
 
 @checks.check("predictions")
 def _predictions(call: Call, rng: np.random.Generator) -> str:
-    batches = np.repeat([[1.0], [-19.0]], [9, 1], axis=0)
-
     def mean(eta):
-        return float(np.mean([clipping.by_norm(g, eta)[0] for g in batches]))
+        usual, rare = (float(clipping.by_norm(np.array([g]), eta)[0][0]) for g in (1.0, -19.0))
+        return (9 * usual + rare) / 10
 
     low, high = 1.0, 19.0
-    for _ in range(60):
+    for _ in range(30):
         middle = (low + high) / 2
         low, high = (middle, high) if mean(middle) > 0 else (low, middle)
     pair, equal = np.array([3.0, 4.0]), np.full(10_000, 0.05)
@@ -60,10 +59,9 @@ def _plain(gradients, eta):
     """Clip row by row and take the mean, in numbers that Python's math.hypot keeps in range."""
     rows = []
     for row in gradients:
-        if not all(map(math.isfinite, row)):
-            continue
-        length = math.hypot(*row)
-        rows.append([g / length * eta if length > eta else g for g in row])
+        if all(map(math.isfinite, row)):
+            size = math.hypot(1.0, math.hypot(*row) / eta)
+            rows.append([g / size for g in row])
     if not rows:
         return np.zeros(len(gradients[0]))
     return np.array([math.fsum(column) / len(rows) for column in zip(*rows, strict=True)])
@@ -80,20 +78,33 @@ def _mean_of_clipped(call: Call, rng: np.random.Generator) -> str:
         gradients = rng.normal(size=(B, n)) * rng.lognormal(sigma=2, size=(B, 1))
         lengths = np.linalg.norm(gradients, axis=1, keepdims=True)
         eta, whole = float(np.median(lengths)), gradients.mean(axis=0)
-        columns = np.minimum(1, eta / np.linalg.norm(gradients, axis=0))
+        columns = np.linalg.norm(gradients, axis=0)
         mistakes = [
             (
-                whole * min(1, eta / np.linalg.norm(whole)),
+                np.mean(gradients * np.minimum(1, eta / lengths), axis=0),
+                "that is the hard rule, min(1, η/‖g‖). The soft one shortens each row, if only a little.",
+            ),
+            (
+                whole / np.hypot(1, np.linalg.norm(whole) / eta),
                 "the mean was clipped. Clip each row, then take the mean.",
             ),
             (
                 np.mean(gradients * eta / lengths, axis=0),
-                "short rows were made longer: the factor is at most 1.",
+                "each row has the length η: short ones were made longer.",
+            ),
+            (
+                np.mean(gradients / (1 + lengths / eta), axis=0),
+                "squares and root are missing: √(1 + (‖g‖/η)²).",
+            ),
+            (np.mean(gradients / (1 + (lengths / eta) ** 2), axis=0), "the square root is missing."),
+            (
+                np.mean(gradients / np.hypot(1, lengths), axis=0),
+                "the length is to be measured in units of η.",
             ),
             (np.mean(np.clip(gradients, -eta, eta), axis=0), "that is clipping by value."),
             (B * _plain(gradients, eta), "that is the sum; the mean is wanted."),
             (
-                np.mean(gradients * columns, axis=0),
+                np.mean(gradients / np.hypot(1, columns / eta), axis=0),
                 "the lengths are those of columns. One gradient is one row: axis=1.",
             ),
         ]
@@ -124,29 +135,46 @@ def _mean_of_clipped(call: Call, rng: np.random.Generator) -> str:
 
 @checks.check("find-threshold")
 def _find_threshold(call: Call, rng: np.random.Generator) -> str:
-    rows = ["network  median norm  threshold   loss without   with"]
-    for network in range(1, 5):
-        seed, unit = int(rng.integers(1000)), float(10.0 ** rng.uniform(-3, 3))
-        left_alone, norms = train(seed, np.inf, unit)
-        eta = float(array(call("find_threshold", norms[:60]), f"network {network}", ()))
-        assert 0 < eta < np.inf, (
-            f"network {network}: the threshold is {eta:g}; a finite positive number is wanted."
-        )
-        losses, _ = train(seed, eta, unit)
-        got, median = losses[-50:].mean(), np.median(norms[:60])
-        if not got < 0.1:
-            high = eta > median
-            if median / 5 < eta <= median:  # a threshold at the median can still be too high: try a lower one
-                high = train(seed, eta / 3, unit)[0][-50:].mean() < got
-            why = "Too high: the long steps still go through." if high else "Too low: every step is tiny."
-            if eta > 100 * median or eta < median / 100:
-                why += " This network measures in another unit. Start from its norms."
-            raise AssertionError(
-                f"network {network}: with {eta:.3g} the loss ends at {got:.2f}; "
-                f"the median norm is {median:.3g}. {why}"
+    for _ in range(3):
+        seeds, units = rng.integers(100_000, size=5), 10.0 ** rng.uniform(-3, 3, size=5)
+        alone, norms = train_all(seeds, np.full(5, np.inf), units)
+        median = np.median(norms[:60], axis=0)
+        typical = median / np.sqrt(ENTRIES)  # an entry, if all are alike
+        answers = call.many("find_threshold", [(norms[:60, i], ENTRIES) for i in range(5)])
+        etas = np.array([float(array(a, f"network {i}", ())) for i, a in enumerate(answers, 1)])
+        for i, eta in enumerate(etas, 1):
+            assert 0 < eta < np.inf, (
+                f"network {i}: the threshold is {eta:g}; a finite positive number is wanted."
             )
-        rows.append(f"{network:7d}  {median:11.2g}  {eta:9.2g}  {left_alone[-50:].mean():13.1f}  {got:5.2f}")
+        losses = _at_the_end(seeds, etas, units)
+        if np.sum(losses < 0.1) >= 4:
+            break
+        # Now and then a network learns with no threshold. Two of them are bad luck: draw others.
+        if np.sum(_at_the_end(seeds, typical, units) < 0.1) >= 4:
+            i = int(np.argmax(losses))
+            share = etas[i] / typical[i]
+            high = share > 1
+            if 0.2 < share < 2:  # where it should do: try a lower one
+                high = _at_the_end(seeds[i:][:1], etas[i:][:1] / 3, units[i:][:1])[0] < losses[i]
+            why = "Too high: what is unusual still goes through." if high else "Too low: every step is tiny."
+            if not 0.01 < share < 3000:
+                why += " This network measures in another unit. Start from its norms."
+            elif share > 6:
+                why += " It is about as large as whole norms; an entry is some √n times smaller."
+            raise AssertionError(
+                f"{np.sum(losses < 0.1)} of 5 networks have learned. Network {i + 1}: with {etas[i]:.3g} "
+                f"the loss ends at {losses[i]:.2f}; the median norm is {median[i]:.3g}. {why}"
+            )
+    rows = ["network  median norm  threshold   loss without   with"]
+    for i in range(5):
+        before = alone[-50:, i].mean()
+        rows.append(f"{i + 1:7d}  {median[i]:11.2g}  {etas[i]:9.2g}  {before:13.1f}  {losses[i]:5.2f}")
     return "\n".join(rows)
+
+
+def _at_the_end(seeds, thresholds, units):
+    losses = train_all(seeds, thresholds, units)[0][-50:].mean(axis=0)
+    return np.where(np.isfinite(losses), losses, np.inf)
 
 
 @checks.check("keeps-direction")

@@ -2,34 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from vglib import RNN, bptt, clipping
-from vglib.base.losses import cross_entropy
+from vglib import RNN
 
-__all__ = ["train"]
+__all__ = ["ENTRIES", "train", "train_all"]
+
+NAMES, FILLERS, INPUTS, UNITS, STEPS, BATCH = 4, 10, 6, 24, 12, 16
+# Entries of the gradient: both weight matrices, two bias vectors as in PyTorch, the readout.
+ENTRIES = UNITS * (UNITS + INPUTS + 2 + NAMES)
 
 
-def train(seed, threshold, unit=1.0, updates=200):
-    """Train by plain gradient descent with clipping by norm; return losses and norms, one an update."""
-    rng = np.random.default_rng(seed)
-    words = rng.normal(size=(14, 6))  # four names, ten fillers
-    q, r = np.linalg.qr(rng.normal(size=(24, 24)))
-    cell = RNN.init(6, 24, seed=seed).replace(weight_hh=1.5 * q * np.sign(np.diag(r)))
-    readout = rng.normal(size=(24, 4)) / 24**0.5
+def train(
+    seed: int, threshold: float, unit: float = 1.0, updates: int = 200
+) -> tuple[np.ndarray, np.ndarray]:
+    """Train by plain gradient descent with clipping by value; return losses and norms, one an update."""
+    losses, norms = train_all([seed], [threshold], [unit], updates)
+    return losses[:, 0], norms[:, 0]
+
+
+def train_all(
+    seeds: Sequence[int], thresholds: Sequence[float], units: Sequence[float], updates: int = 200
+) -> tuple[np.ndarray, np.ndarray]:
+    """Train several networks side by side, as `train` does one; losses and norms have shape (updates, N)."""
+    draws = [np.random.default_rng(seed) for seed in seeds]
+    words = np.stack([draw.normal(size=(NAMES + FILLERS, INPUTS)) for draw in draws])
+    weights = [_start(int(seed), draw) for seed, draw in zip(seeds, draws, strict=True)]
+    W, U, b, V = (np.stack(parts) for parts in zip(*weights, strict=True))
+    read = [_read(draw, updates) for draw in draws]
+    names, order = (np.stack(parts, axis=1) for parts in zip(*read, strict=True))
+    unit, eta = np.asarray(units, dtype=float), np.asarray(thresholds, dtype=float)
+    run, row = np.arange(len(seeds)), np.arange(BATCH)
     losses, norms = [], []
-    for _ in range(updates):
-        name, x = rng.integers(4, size=16), words[rng.integers(4, 14, size=(12, 16))]
-        x[0] = words[name]
-        trace = bptt.unroll(cell, x)
-        h = trace.outputs[-1]
-        loss, d_logits = cross_entropy(h @ readout, name)
-        d_outputs = np.zeros_like(trace.outputs)
-        d_outputs[-1] = unit * d_logits @ readout.T
-        grads = bptt.backprop(trace, d_outputs, want="parameters").parameters
-        step, norm = clipping.by_norm({**grads, "readout": unit * h.T @ d_logits}, threshold)
-        cell = cell.replace(**{k: w - 0.3 / unit * step[k] for k, w in cell.parameters.items()})
-        readout = readout - 0.3 / unit * step["readout"]
-        losses.append(loss)
-        norms.append(norm)
+    for k in range(updates):
+        x = words[run[:, None, None], order[k]]  # (N, T, B, D)
+        h = np.zeros((len(seeds), BATCH, UNITS))
+        states, pushes = [h], x @ U.swapaxes(1, 2)[:, None] + b[:, None, None]
+        W_T = np.ascontiguousarray(W.swapaxes(1, 2))
+        for t in range(STEPS):
+            h = np.tanh(pushes[:, t] + h @ W_T)
+            states.append(h)
+        logits = h @ V
+        logits -= logits.max(axis=2, keepdims=True)
+        p = np.exp(logits)
+        p /= p.sum(axis=2, keepdims=True)
+        right = p[run[:, None], row, names[k]]
+        with np.errstate(divide="ignore"):
+            losses.append(-np.log(right).mean(axis=1))
+        p[run[:, None], row, names[k]] -= 1.0
+        d_logits = unit[:, None, None] * p / BATCH
+        d_h, deltas = d_logits @ V.swapaxes(1, 2), []
+        for t in reversed(range(STEPS)):
+            delta = d_h * (1.0 - states[t + 1] ** 2)
+            deltas.append(delta)
+            d_h = delta @ W
+        delta = np.stack(deltas[::-1], axis=1)  # (N, T, B, H)
+        flat = delta.reshape(len(seeds), -1, UNITS).swapaxes(1, 2)
+        before = np.stack(states[:-1], axis=1).reshape(len(seeds), -1, UNITS)
+        d_W, d_U = flat @ before, flat @ x.reshape(len(seeds), -1, INPUTS)
+        d_b, d_V = delta.sum(axis=(1, 2)), h.swapaxes(1, 2) @ d_logits
+        # The bias counts twice, as there are two of them.
+        parts = (d_W, d_U, d_b, d_b, d_V)
+        norms.append(np.sqrt(sum((g**2).reshape(len(seeds), -1).sum(axis=1) for g in parts)))
+        W, U, b, V = (
+            w - (share * 0.3 / unit * np.clip(g.T, -eta, eta)).T
+            for w, g, share in ((W, d_W, 1), (U, d_U, 1), (b, d_b, 2), (V, d_V, 1))
+        )
     return np.array(losses), np.array(norms)
+
+
+def _start(seed: int, draw: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Return W, U, the sum of both biases, and the readout of an untrained network."""
+    q, r = np.linalg.qr(draw.normal(size=(UNITS, UNITS)))
+    cell = RNN.init(INPUTS, UNITS, seed=seed)
+    readout = draw.normal(size=(UNITS, NAMES)) / UNITS**0.5
+    return 1.5 * q * np.sign(np.diag(r)), cell.weight_ih, cell.bias_ih + cell.bias_hh, readout
+
+
+def _read(draw: np.random.Generator, updates: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the names (updates, B) and the words (updates, T, B) that are read; the first is the name."""
+    names = draw.integers(NAMES, size=(updates, BATCH))
+    order = draw.integers(NAMES, NAMES + FILLERS, size=(updates, STEPS, BATCH))
+    order[:, 0] = names
+    return names, order
