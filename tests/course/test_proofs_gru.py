@@ -2,7 +2,7 @@
 
 import pytest
 
-from vglib.course.proofs import check
+from vglib.course.proofs import check, worlds
 
 NAME = "gru_path"
 DIRECT, BY_Z = "h_bar[t+1]*d(h[t+1], h[t])", "z_bar[t+1]*d(z[t+1], h[t])"
@@ -227,3 +227,10 @@ def test_wrong_proofs_fail_where_they_are_wrong(steps, number, words):
     assert not report.passed
     assert words in report.message
     assert [step.number for step in report.steps if not step.right][:1] == [number]
+
+
+def test_wrong_proofs_fail_without_random_numbers_too(monkeypatch):
+    """The symbolic side alone lets none of them through."""
+    monkeypatch.setattr(worlds, "agrees", lambda *_: True)
+    for steps, _, _ in WRONG.values():
+        assert not check(NAME, steps).passed

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vglib.course.proofs import check
+from vglib.course.proofs import check, worlds
 
 NAME = "hochreiter_bound"
 BASE = ("norm(e[0]) <= gamma^0*norm(e[0])", "algebra")
@@ -102,6 +102,10 @@ RIGHT = {
         ("‖e_{q+1}‖ ≤ ‖W‖·largest(s_{q})·‖e_{q}‖", "norm inequality"),
         *[FLAT, POSITIVE, ("γ = ‖W‖·m", "definition"), ("‖e_{q+1}‖ ≤ γ^{q+1}·‖e₀‖", "monotone")],
         ("‖e_{q}‖ ≤ γ^q·‖e₀‖", "induction"),
+    ],
+    "the hypothesis at another q, too": [
+        *[BASE, ASSUMED, BACK, PARTS, ("largest(s[q+1]) <= m", "hypothesis"), ("0 <= m", "monotone"), GAMMA],
+        *[FLAT, ONE_STEP, NEXT, CLAIM],
     ],
     "steps that are not needed": [
         *[BASE, ("gamma^(q+1) = gamma*gamma^q", "algebra"), ASSUMED, BACK, PARTS, FLAT, POSITIVE, GAMMA],
@@ -373,3 +377,10 @@ def test_wrong_proofs_fail_where_they_are_wrong(steps, number, words):
     assert words in report.message
     if report.steps:
         assert [step.number for step in report.steps if not step.right][:1] == ([number] if number else [])
+
+
+def test_wrong_proofs_fail_without_random_numbers_too(monkeypatch):
+    """The symbolic side alone lets none of them through."""
+    monkeypatch.setattr(worlds, "agrees", lambda *_: True)
+    for steps, _, _ in WRONG.values():
+        assert not check(NAME, steps).passed

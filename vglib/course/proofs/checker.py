@@ -23,7 +23,7 @@ from vglib.course.proofs.rules import apply, same_fact
 from vglib.course.proofs.theorems import find
 from vglib.course.proofs.theory import RULES, Theorem
 from vglib.course.proofs.trees import write
-from vglib.course.proofs.work import OPEN, Step, Work, Wrong
+from vglib.course.proofs.work import OPEN, Step, Work, Wrong, instances
 
 __all__ = ["judge"]
 
@@ -172,7 +172,7 @@ class _Judge:
         own = [
             place
             for place, fact in enumerate(self.theorem.hypotheses)
-            if step.rule == "hypothesis" and same_fact(self.work, step, fact.tree)
+            if step.rule == "hypothesis" and any(same_fact(self.work, step, tree) for tree in instances(fact))
         ]
         return frozenset(own).union(*below)
 

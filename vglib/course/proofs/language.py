@@ -6,43 +6,14 @@ import re
 import unicodedata
 from typing import Any
 
+from vglib.course.proofs.spelling import INSTEAD, SUBSCRIPT, Token, printable, tokens
 from vglib.course.proofs.trees import MAX_DEPTH, RELATIONS, Tree, check_tree
 
-__all__ = ["ProofError", "parse", "printable"]
+__all__ = ["ProofError", "parse"]
 
 MAX_TEXT = 400
-_SAME = {
-    "·": "*", "×": "*", "∘": "*", "⊙": "*", "@": "*", "**": "^", "−": "-", "–": "-", "≠": "!=", "≥": ">=",
-    "⩾": ">=", "≤": "<=", "²": "^2", "³": "^3", "ᵀ": ".T", "⊤": ".T", "′": "'", "’": "'", "∥": "‖", "||": "‖",
-}  # fmt: skip
-_GREEK = {
-    "η": "eta",
-    "α": "alpha",
-    "β": "beta",
-    "δ": "delta",
-    "θ": "theta",
-    "λ": "lambda_",
-    "γ": "gamma",
-    "σ": "sigma",
-}
-_SUBSCRIPT = str.maketrans("ₜ₊₋₀₁₂₃₄₅₆₇₈₉", "t+-0123456789")
-# Latin and Greek letters, some with a bar; not the small t of ᵀ and ₜ, which are letters to Python too.
-_LETTER = "A-Za-zĀāĒēĪīŌōŪūȲȳḠḡΑ-Ωα-ω"
-_TOKEN = re.compile(
-    rf"(?P<space>\s+)|(?P<number>\d+(?:\.\d+)?)|(?P<name>[{_LETTER}]\u0304?(?:[{_LETTER}0-9_]\u0304?)*)"
-    r"|(?P<index>[ₜ₊₋₀-₉]+)|(?P<transpose>\.T\b|\^\{?T\}?(?!\w)|ᵀ|⊤)"
-    r"|(?P<sign>\*\*|==|!=|>=|<=|\|\||.)"
-)
 _INDEX = re.compile(r"\s*(?:(?P<zero>0)|(?P<letter>[tq])\s*(?:(?P<sign>[+−-])\s*(?P<by>\d))?)\s*\Z")
 _EXPONENT = re.compile(r"(?P<number>-?\d+)\Z|(?:(?P<first>\d)\+)?q(?:\+(?P<by>\d))?\Z")
-# What people write who mean something that is written otherwise here.
-_INSTEAD = {
-    "\\": "no LaTeX here: write c_bar[t], norm(x), Q.T, eta",
-    "∂": "a local derivative is written d(y, x)",
-    "√": "a square root is written sqrt(…)",
-    "<": "a product of two columns is written x.T*y",
-    "⟨": "a product of two columns is written x.T*y",
-}
 # Left and right binding powers of what stands between two operands.
 _BETWEEN = {"+": 1, "-": 1, "*": 3, "/": 3}
 
@@ -107,18 +78,7 @@ class _Reader:
             raise ProofError(f"the equation has {len(text)} characters; at most {MAX_TEXT}.", step)
         text = printable(text)
         self.text, self.step, self.depth, self.at = text, step, 0, 0
-        self.tokens: list[tuple[str, str, int]] = []
-        for match in _TOKEN.finditer(text.replace("\n", " ")):
-            kind, word, column = match.lastgroup or "", match.group(), match.start() + 1
-            if kind == "name":
-                word = _plain(word)
-            elif kind in ("sign", "transpose"):
-                word = ".T" if kind == "transpose" else _SAME.get(word, word)
-            if word[:1] == "^" and len(word) > 1 and kind == "sign":  # ² and ³
-                self.tokens += [("sign", "^", column), ("number", word[1:], column)]
-            elif kind != "space":
-                self.tokens.append((kind, word, column))
-        self.tokens.append(("end", "the end", len(text) + 1))
+        self.tokens = tokens(text)
 
     def fail(self, detail: str, column: int | None = None) -> ProofError:
         return ProofError(detail, self.step, self.text, column or self.tokens[self.at][2])
@@ -127,7 +87,7 @@ class _Reader:
         kind, word, _ = self.tokens[self.at]
         return "end" if kind == "end" else word
 
-    def take(self) -> tuple[str, str, int]:
+    def take(self) -> Token:
         token = self.tokens[self.at]
         self.at += token[0] != "end"
         return token
@@ -172,8 +132,8 @@ class _Reader:
 
     def instead(self, word: str) -> str:
         """Say what to write instead of a sign."""
-        if word in _INSTEAD:
-            text = _INSTEAD[word]
+        if word in INSTEAD:
+            text = INSTEAD[word]
             return f"{text[0].upper()}{text[1:]}."
         if len(word) == 1 and ord(word) > 127 and word.isalpha():
             return f"It is {unicodedata.name(word, 'an unknown letter')}: no letter of this theorem."
@@ -223,7 +183,7 @@ class _Reader:
                 raise self.fail("a sign is missing before this; a derivative is written d(y, x).")
         if kind == "index":
             self.take()
-            return self.index(word, sign.translate(_SUBSCRIPT), opened)
+            return self.index(word, sign.translate(SUBSCRIPT), opened)
         if word.endswith("_") and sign == "{":  # as in LaTeX
             word, sign = word[:-1], "["
         if sign == "[" and kind == "sign":
@@ -287,14 +247,3 @@ class _Reader:
         if match["number"]:
             return ["^", base, int(match["number"])]
         return ["raise", base, int(match["by"] or match["first"] or 0)]
-
-
-def _plain(word: str) -> str:
-    """Return a name in ASCII: c̄ becomes c_bar and η becomes eta."""
-    letters = unicodedata.normalize("NFD", word).replace("\u0304", "_bar")
-    return "".join(_GREEK.get(letter, letter) for letter in letters)
-
-
-def printable(text: str) -> str:
-    """Return the text without halves of characters, which cannot be printed."""
-    return text.encode("utf-8", "replace").decode()

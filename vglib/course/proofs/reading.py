@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
-from vglib.course.proofs.language import ProofError, parse, printable
+from vglib.course.proofs.language import ProofError, parse
+from vglib.course.proofs.spelling import printable
 from vglib.course.proofs.trees import Tree, check_tree
 
 __all__ = ["MAX_STEPS", "parts", "read"]
