@@ -51,8 +51,8 @@ _GRU = Theorem(
     "A GRU with one unit, in PyTorch's form. Who reads what stands in the definitions, and nobody else "
     "reads anything: the loss sees the unit's state at step t through the output `y[t]` alone. So begin by "
     "finding all readers of `h[t]`. Of σ nothing is used but its slope σ′ = σ(1 − σ); `z[t+1] = 1` is its "
-    "limit, a gate wide open. (In a layer of many units each gate reads them all, so that the same holds once "
-    "*all* of them keep.)",
+    "limit, a gate wide open. (In a layer of many units each gate reads them all, so that the same holds "
+    "once *all* of them keep.)",
     "`d(n[t+1], h[t])` is the local derivative of `n[t+1]` by `h[t]`, with all else that `n[t+1]` reads held "
     "fixed; `*` is a product, `sigma(…)` or `σ(…)` and `tanh(…)` the functions.",
     {
