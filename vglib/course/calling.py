@@ -64,8 +64,8 @@ class Call:
             reply = unpack(self._send(pack(request)))
         except WireError as error:
             raise CheckFailed(f"`{request['name']}` gave back what cannot be read: {error}.") from None
-        if type(reply) is dict and reply.keys() == {"error"}:
-            raise CheckFailed(str(reply["error"])[:2000])
+        if type(reply) is dict and reply.keys() == {"error"} and type(reply["error"]) is str:
+            raise CheckFailed(reply["error"][:2000])
         if type(reply) is not dict or reply.keys() != {"value"}:
             raise CheckFailed(f"`{request['name']}` did not answer in the agreed form.")
         return reply["value"]
@@ -114,7 +114,7 @@ def _run(names: Mapping[str, Any], name: str, inputs: tuple[object, ...]) -> Any
         raise _Told(
             f"`{name}` is still empty: put your code where it says `raise NotImplementedError`."
         ) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _Told(f"`{name}` raises {_short(error)}{_place(error)}") from None
     if result is None:
         raise _Told(f"`{name}` gives None back: does it end with a `return`?")
@@ -141,12 +141,12 @@ def _proof(steps: Any) -> Any:
         raise _Told(str(error)) from None
 
 
-def _short(error: Exception) -> str:
+def _short(error: BaseException) -> str:
     text = str(error)
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """Say in which line of the learner's own code it was raised, as far as that is known."""
     # The first frame is the call above.
     frames = traceback.extract_tb(error.__traceback__)[1:]

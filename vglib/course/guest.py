@@ -2,8 +2,11 @@
 
 It reads requests from an inherited socket and answers them, both in the form of `vglib.course.wire`::
 
-    {"op": "cell", "id": n, "source": text}     runs a cell:       {"id": n, "ok": bool, "text": text}
-    {"op": "call", "id": n}, then a request     calls a function:  {"id": n, "text": text}, then a reply
+    {"op": "cell", "id": n}, then a source      runs a cell:       {"id": n, "ok": bool, "text": text}
+    {"op": "call", "id": n}, then a request     calls a function:  the same, then a reply
+
+Before anything of a learner's runs, it hands over its two writable folders, so that the grader can see how
+full they are without asking anybody.
 
 Whatever a learner's code does to this process, it harms nobody else: the grader believes nothing that comes
 from here, and everything of worth is on the other side of the wall.
@@ -15,6 +18,8 @@ import io
 import os
 import re
 import resource
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +65,7 @@ class _Printed(io.TextIOBase):
         return text
 
 
-def main(descriptor: int, limits: dict[str, int]) -> None:
+def main(descriptor: int, limits: dict[str, int], folders: tuple[str, ...] = ()) -> None:
     """Serve until the socket closes.
 
     Parameters
@@ -69,6 +74,8 @@ def main(descriptor: int, limits: dict[str, int]) -> None:
         Of the socket.
     limits
         Hard limits by their names in `resource`, for example ``RLIMIT_NPROC``.
+    folders
+        Those to be handed over.
     """
     connection = Connection(descriptor)
     null = os.open(os.devnull, os.O_RDWR)
@@ -81,34 +88,57 @@ def main(descriptor: int, limits: dict[str, int]) -> None:
         hard = resource.getrlimit(number)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(number, (value, value))
+    _hand_over(descriptor, folders)
     connection.send_bytes(pack({"id": 0, "ready": True}))
     printed = _Printed()
     while True:
         try:
             asked = unpack(connection.recv_bytes(FRAME))
-            request = connection.recv_bytes(FRAME) if asked["op"] == "call" else b""
+            about = connection.recv_bytes(FRAME)
         except EOFError:
             return
         with _capture(printed):
             if asked["op"] == "cell":
-                ok = _run(shell, asked["source"])
-                reply = None
+                ok, reply = _run(shell, about.decode()), None
             else:
-                ok, reply = True, answer(shell.user_ns, request)
+                ok, reply = True, answer(shell.user_ns, about)
         connection.send_bytes(pack({"id": asked["id"], "ok": ok, "text": printed.taken()}))
         if reply is not None:
             connection.send_bytes(reply)
+
+
+def _hand_over(descriptor: int, folders: tuple[str, ...]) -> None:
+    opened = [os.open(folder, os.O_RDONLY | os.O_DIRECTORY) for folder in folders]
+    with socket.socket(fileno=os.dup(descriptor)) as ours:
+        socket.send_fds(ours, [b"\0"], opened)
+    for one in opened:
+        os.close(one)
 
 
 def _shell():
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
 
+    class Shell(InteractiveShell):
+        # Figures are drawn and thrown away: no window, whatever `%matplotlib` asks for.
+        def enable_matplotlib(self, gui=None):
+            return gui, "agg"
+
+        def enable_gui(self, gui=None):
+            pass
+
+        # `!command`, which IPython gives a terminal; there is none.
+        def system(self, cmd):
+            command = ["/bin/sh", "-c", self.var_expand(cmd, depth=1)]
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+            print(done.stdout + done.stderr, end="")
+            self.user_ns["_exit_code"] = done.returncode
+
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
     config.InteractiveShell.history_length = 0
-    return InteractiveShell.instance(config=config)
+    return Shell.instance(config=config)
 
 
 def _run(shell, source: str) -> bool:

@@ -10,6 +10,10 @@ A tree is None, a bool, a number, a text, or a list whose first item names what 
 ``["tuple", a, …]``, ``["dict", [key, a], …]``, ``["array", i]`` and ``["rng", seed]``. Nothing is pickled and
 nothing is evaluated; the reader believes no length before it has compared it with what is there.
 
+Nor may a small message become a large value. Each array is named once, in order: a list that names one array
+a thousand times would be a thousand copies as soon as it is made an array. Numbers are counted, since NumPy
+widens bytes to complex numbers, and so are texts, since in an array each takes the room of the longest.
+
 A random generator crosses as a seed drawn from it. So each call gets a generator of its own, the same one
 whether the function runs here or elsewhere.
 """
@@ -26,7 +30,10 @@ import numpy as np
 __all__ = ["MAX_BYTES", "WireError", "pack", "unpack"]
 
 MAX_BYTES = 32 * 2**20
-MAX_HEADER, MAX_DEPTH, MAX_ITEMS, MAX_TEXT = 2**20, 8, 50_000, 2**16
+MAX_HEADER, MAX_ITEMS, MAX_TEXT, MAX_NUMBERS = 2**20, 50_000, 2**16, 2**21
+# Proofs are the deepest values: a list of steps of trees.
+MAX_DEPTH = 30
+MAX_TEXTS = 2**24  # items times characters of the longest text
 # float16 too: what a learner computes in half precision is an answer like any other.
 DTYPES = frozenset(
     ["bool", "float16", "float32", "float64", "complex64", "complex128"]
@@ -53,9 +60,9 @@ def pack(value: object) -> bytes:
     header = json.dumps({"value": tree, "arrays": shapes}).encode()
     if len(header) > MAX_HEADER:
         raise WireError(f"{len(header):,} bytes of lists and text; at most {MAX_HEADER:,} are allowed")
-    size = sum(array.nbytes for array in arrays)
-    if size > MAX_BYTES:
-        raise WireError(f"{size:,} bytes of arrays; at most {MAX_BYTES:,} are allowed")
+    size = sum(array.size for array in arrays)
+    if size > MAX_NUMBERS:
+        raise WireError(f"{size:,} numbers; at most {MAX_NUMBERS:,} are allowed")
     return b"".join([_LENGTH.pack(len(header)), header, *(array.tobytes() for array in arrays)])
 
 
@@ -101,8 +108,8 @@ def _add(value: Any, arrays: list[np.ndarray]) -> int:
     if array.dtype.name not in DTYPES:
         raise WireError(f"an array of dtype {array.dtype}; numbers are wanted")
     # A broadcast array is small in memory and huge when it is written out.
-    if array.nbytes > MAX_BYTES:
-        raise WireError(f"an array of {array.nbytes:,} bytes; at most {MAX_BYTES:,} are allowed")
+    if array.size > MAX_NUMBERS:
+        raise WireError(f"an array of {array.size:,} numbers; at most {MAX_NUMBERS:,} are allowed")
     arrays.append(np.ascontiguousarray(array).reshape(array.shape).astype(array.dtype.name, copy=False))
     return len(arrays) - 1
 
@@ -127,6 +134,8 @@ def unpack(data: bytes) -> Any:
         raise WireError("a header that cannot be read") from None
     if type(header) is not dict or header.keys() != {"value", "arrays"} or type(header["arrays"]) is not list:
         raise WireError("a header without a value")
+    if len(data) - start > MAX_BYTES or len(header["arrays"]) > MAX_ITEMS:
+        raise WireError("too many arrays")
     arrays = []
     for about in header["arrays"]:
         array = _array(about, data, start)
@@ -134,7 +143,15 @@ def unpack(data: bytes) -> Any:
         arrays.append(array)
     if start != len(data):
         raise WireError("more bytes than its arrays have")
-    return _Reader(arrays).value(header["value"], 0)
+    if sum(array.size for array in arrays) > MAX_NUMBERS:
+        raise WireError("too many numbers")
+    reader = _Reader(arrays)
+    value = reader.value(header["value"], 0)
+    if reader.longest > MAX_TEXT or reader.longest * reader.items > MAX_TEXTS:
+        raise WireError("too much text")
+    if reader.next != len(arrays):
+        raise WireError("arrays that are not in its value")
+    return value
 
 
 def _array(about: object, data: bytes, start: int) -> np.ndarray:
@@ -150,18 +167,31 @@ def _array(about: object, data: bytes, start: int) -> np.ndarray:
     dtype, count = np.dtype(name), math.prod(shape)
     if count * dtype.itemsize > len(data) - start:
         raise WireError("an array with fewer bytes than its shape")
-    return np.frombuffer(data, dtype, count, start).reshape(shape).copy()
+    if count == 0:
+        # Nothing by much is nothing, and still too much for NumPy.
+        if math.prod(n or 1 for n in shape) > MAX_BYTES:
+            raise WireError("an array with an impossible shape")
+        return np.empty(shape, dtype)
+    array = np.frombuffer(data, dtype, count, start).reshape(shape).copy()
+    if name == "bool":
+        # Any byte may have come; NumPy computes with it as with a number.
+        array = array.view(np.uint8) != 0
+    return array
 
 
 class _Reader:
     def __init__(self, arrays: list[np.ndarray]) -> None:
-        self.arrays, self.items = arrays, 0
+        self.arrays, self.items, self.longest, self.next = arrays, 0, 0, 0
 
     def value(self, tree: Any, depth: int) -> Any:
         self.items += 1
         if depth > MAX_DEPTH + 1 or self.items > MAX_ITEMS:
             raise WireError("too many values, or too deep")
-        if tree is None or type(tree) in (bool, int, float, str):
+        if type(tree) is str:
+            return self.text(tree)
+        if type(tree) is int and abs(tree) >= 2**63:
+            raise WireError("a whole number of more than 64 bits")
+        if tree is None or type(tree) in (bool, int, float):
             return tree
         if type(tree) is not list or not tree or type(tree[0]) is not str:
             raise WireError("a value of no known kind")
@@ -172,12 +202,22 @@ class _Reader:
         if kind == "dict":
             if not all(type(pair) is list and len(pair) == 2 and type(pair[0]) is str for pair in rest):
                 raise WireError("a dict whose keys are no text")
-            return {key: self.value(item, depth + 1) for key, item in rest}
+            return {self.text(key): self.value(item, depth + 1) for key, item in rest}
         if len(rest) != 1 or type(rest[0]) is not int or rest[0] < 0:
             raise WireError("a value of no known kind")
-        if kind == "array" and rest[0] < len(self.arrays):
+        if kind == "array" and rest[0] == self.next < len(self.arrays):
+            self.next += 1
             # A number of NumPy comes back as one; `[()]` leaves other arrays as they are.
             return self.arrays[rest[0]][()]
         if kind == "rng" and rest[0] < 2**64:
             return np.random.default_rng(rest[0])
         raise WireError("a value of no known kind")
+
+    def text(self, text: str) -> str:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            # Half a character: it can be neither written to a file nor to a database.
+            raise WireError("a text that is none") from None
+        self.longest = max(self.longest, len(text))
+        return text

@@ -6,13 +6,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from vglib.course.calling import Call, CheckFailed
 from vglib.course.checks import find
 from vglib.course.grading.intake import Item
 from vglib.course.grading.limits import Limits
-from vglib.course.grading.session import Session, Stopped
+from vglib.course.grading.session import Session, Stopped, shown
 
 __all__ = ["Job", "Mark", "Result", "grade"]
+
+MAX_PRINTED = 500_000  # characters, of all items
+MAX_TEXT = 4_000  # of a mark
+MAX_REPLAYS = 2
 
 
 @dataclass(frozen=True)
@@ -86,8 +92,8 @@ def grade(job: Job) -> Result:
 
     Cells run in the order of the notebook, and a task is checked where its check stands. Whatever has to be
     stopped ends the sandbox; the next one gets all cells again but that one. A task whose cell or call was
-    stopped gets a second try by itself, in a sandbox without the learner's other cells: it may have been one of
-    those, say a thread that ends the process a second later.
+    stopped gets a second try by itself, in a sandbox without the learner's other cells: it may have been one
+    of those, say a thread that ends the process a second later.
 
     Parameters
     ----------
@@ -98,6 +104,8 @@ def grade(job: Job) -> Result:
     ------
     SandboxError
         This machine cannot run a sandbox: nothing was graded.
+    ValueError
+        The release and the checks do not belong together.
     """
     return _Grading(job).run()
 
@@ -105,12 +113,18 @@ def grade(job: Job) -> Result:
 class _Grading:
     def __init__(self, job: Job) -> None:
         self.job, self.checks = job, find(job.topic)
+        missing = {one.task for one in job.items if one.kind == "check"} - set(self.checks.tasks)
+        if missing:
+            raise ValueError(f"{job.topic}: there is no check for {', '.join(sorted(map(str, missing)))}")
+        if not __debug__:
+            raise ValueError("checks are assertions, which python -O (PYTHONOPTIMIZE) removes: do without")
         self.until = time.monotonic() + job.limits.total
         self.session: Session | None = None
         self.out: dict[int, Stopped] = {}  # items that were stopped
         self.printed: dict[int, str] = {}
         self.reports: list[str] = []
         self.replays = 0
+        self.room = MAX_PRINTED
 
     def run(self) -> Result:
         marks = []
@@ -120,7 +134,7 @@ class _Grading:
                     self._cell(number, item)
                 elif item.kind == "check":
                     mark = self._mark(number, item)
-                    self.printed[number] = mark.text
+                    self._keep(number, mark.text)
                     marks.append(mark)
         finally:
             self._close()
@@ -140,22 +154,27 @@ class _Grading:
             return
         try:
             self._ready(number)
-            _, self.printed[number] = self.session.cell(item.source)
+            self._keep(number, self.session.cell(item.source)[1])
         except Stopped as stopped:
             self._stop(number, item, stopped)
 
     def _stop(self, number: int, item: Item, stopped: Stopped) -> None:
         self.session = None
         self.out[number] = stopped
-        self.printed[number] = f"[stopped: {stopped}]"
+        self._keep(number, f"[stopped: {stopped}]")
         self.reports.append(f"cell {number + 1} ({item.task or item.kind}): {stopped}")
+
+    def _keep(self, number: int, text: str) -> None:
+        """Keep what an item printed, as long as it is not too much of all of them together."""
+        self.room -= len(text)
+        self.printed[number] = text if self.room >= 0 else text[:200]
 
     def _ready(self, number: int) -> None:
         """See to it that there is a sandbox in which the cells before this one have run."""
         while self.session is None:
             session = self._start()
             # After some replays that end before their time, what is left is the course's own cells.
-            kinds = ("given", "own", "answer") if self.replays <= 2 else ("given",)
+            kinds = ("given", "own", "answer") if self.replays <= MAX_REPLAYS else ("given",)
             self.replays += number > 0
             self.session = session
             for earlier, item in enumerate(self.job.items[:number]):
@@ -181,7 +200,9 @@ class _Grading:
             (i for i, one in enumerate(self.job.items) if one.kind == "answer" and one.task == task), 0
         )
         stopped = self.out.get(answer)
-        if stopped is None and not self._over():
+        # A sandbox with the course's cells alone has no answer in it.
+        bare = self.session is None and self.replays > MAX_REPLAYS
+        if stopped is None and not bare and not self._over():
             try:
                 self._ready(number)
                 return self._checked(self.session, item)
@@ -189,7 +210,7 @@ class _Grading:
                 self.session = None
                 self.reports.append(f"{task}: {error}")
                 stopped = self.out.get(answer) or error
-        if self._alone_may_help(answer):
+        if bare or self._alone_may_help(answer):
             return self._alone(answer, item, stopped)
         why = stopped or Stopped("total", "the time for the submission was over")
         return Mark(task, 0.0, item.points, f"Stopped: {why}.", why.kind)
@@ -197,7 +218,7 @@ class _Grading:
     def _alone_may_help(self, answer: int) -> bool:
         """Return whether something else than the task's own cell may have been the reason."""
         others = [one for one in self.job.items[:answer] if one.kind in ("own", "answer")]
-        return bool(others) and not self._over()
+        return bool(others)
 
     def _alone(self, answer: int, item: Item, first: Stopped | None) -> Mark:
         """Check a task with the course's cells and its own."""
@@ -215,13 +236,16 @@ class _Grading:
         task = item.task or ""
         rng = self.checks.rng(task, *self.job.seed)
         try:
-            text = self.checks.run(task, Call(session.send), rng)
+            # Large answers are not to be written out in full only because they are wrong.
+            with np.printoptions(threshold=50):
+                text = self.checks.run(task, Call(session.send), rng)
         except CheckFailed as failed:
-            return Mark(task, 0.0, item.points, str(failed))
+            return Mark(task, 0.0, item.points, shown(str(failed), MAX_TEXT))
         except Stopped:
             raise
         except Exception as error:
             # Answers can be stranger than a check's author thought; they are wrong all the same.
-            self.reports.append(f"{task}: the check raised {type(error).__name__}: {str(error)[:200]}")
+            why = " ".join(shown(str(error), 200).split())
+            self.reports.append(f"{task}: the check raised {type(error).__name__}: {why}")
             return Mark(task, 0.0, item.points, "What came back is nothing that this task could ask for.")
-        return Mark(task, item.points, item.points, text)
+        return Mark(task, item.points, item.points, shown(text))

@@ -18,7 +18,9 @@ from typing import Any
 
 __all__ = ["Item", "Refused", "Submission", "parse", "read", "rebuild"]
 
-MAX_FILE, MAX_CELLS, MAX_SOURCE = 25 * 2**20, 1000, 2**19
+MAX_FILE, MAX_CELLS, MAX_SOURCE = 16 * 2**20, 1000, 2**19
+# Commas, colons and brackets, that is, values: an empty list is two bytes in a file and sixty in memory.
+MAX_VALUES = 2**19
 
 
 class Refused(Exception):  # noqa: N818 - it is the submission that is refused
@@ -42,9 +44,9 @@ class Item:
     Attributes
     ----------
     kind : str
-        ``"given"`` and ``"show"`` are the course's code, run and not run; ``"answer"`` is a cell that learners
-        fill, ``"own"`` one that a learner added, ``"check"`` a graded one, ``"text"`` the course's text and
-        ``"note"`` the learner's.
+        ``"given"`` and ``"show"`` are the course's code, run and not run; ``"answer"`` is a cell that
+        learners fill, ``"own"`` one that a learner added, ``"check"`` a graded one, ``"text"`` the course's
+        text and ``"note"`` the learner's.
     source : str
     task : str or None
         The task of an answer or a check.
@@ -119,6 +121,9 @@ def parse(data: bytes) -> list[Cell]:
     Refused
         It is no notebook of format 4.
     """
+    values = sum(data.count(sign) for sign in (b",", b":", b"[", b"{"))
+    if values > MAX_VALUES:
+        raise Refused(f"it holds some {values:,} values; {MAX_VALUES:,} are allowed: clear its outputs")
     try:
         notebook = json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError:

@@ -19,21 +19,22 @@ import site
 import subprocess
 import sys
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import vglib
 from vglib.course.grading.limits import Limits
-from vglib.course.grading.syscalls import program
+from vglib.course.grading.processes import Processes, processes
+from vglib.course.grading.syscalls import FilterError, program
 
-__all__ = ["Sandbox", "SandboxError", "exposed", "processes"]
+__all__ = ["Sandbox", "SandboxError", "exposed", "processes", "wall"]
 
 # What is left of vglib.course inside.
 _INSIDE = ("__init__.py", "calling.py", "given", "guest.py", "proofs", "wire.py")
 # Links and folders of the system; what a distribution lacks is left out.
 _SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
 _FIRST_UID, _UIDS = 61_000, 4_000
+WRITABLE = ("/tmp", "/dev/shm")  # noqa: S108 - inside
 SETTINGS = {
-    "HOME": "/tmp/home",
+    "HOME": "/tmp/home",  # noqa: S108 - inside
     "PATH": "/usr/bin:/bin",
     "LANG": "C.UTF-8",
     "MPLBACKEND": "agg",
@@ -44,7 +45,7 @@ SETTINGS = {
 
 
 class SandboxError(Exception):
-    """This machine cannot run a sandbox; the message says why and what to do."""
+    """A machine that cannot run a sandbox; the message says why and what to do."""
 
 
 class Sandbox:
@@ -57,65 +58,88 @@ class Sandbox:
     limits
         What it may use.
     descriptor
-        The process's end of a socket pair; closed here once it is handed over.
+        The process's end of a socket pair; closed here, whatever happens.
     unsafe
         Run it without any wall, with this process's rights.
 
     Raises
     ------
     SandboxError
-        bubblewrap or the filter of system calls is missing.
+        bubblewrap or the filter of system calls is missing, or this machine has no room for a process.
     """
 
     def __init__(self, code: str, limits: Limits, descriptor: int, *, unsafe: bool = False) -> None:
         code = f"import sys; sys.path[:] = {_path()!r}; FD = {descriptor}\n{code}"
         python = [sys.executable, "-I", "-B", "-c", code]
-        # What goes wrong before the wall stands is read from here; the process itself lets go of it.
-        self.errors = TemporaryFile()  # noqa: SIM115 - closed by `end`
-        with TemporaryFile() as rules:
+        self.processes = Processes(walled=not unsafe)
+        # What goes wrong before the wall stands is read from here; the process itself lets go of it. A pipe
+        # holds little, so that nobody fills a disk with it.
+        self._errors, written = os.pipe()
+        rules = os.memfd_create("rules")
+        try:
             if unsafe:
                 command, handed, settings = python, [descriptor], {**os.environ, **SETTINGS}
                 settings["HOME"] = os.environ.get("HOME", "/tmp")  # noqa: S108 - not ours: the user's
             else:
-                rules.write(program())
-                rules.seek(0)
-                command = wall(limits, rules.fileno()) + python
-                handed, settings = [descriptor, rules.fileno()], {}
-            try:
-                self.process = subprocess.Popen(
-                    command,
-                    pass_fds=handed,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=self.errors,
-                    env=settings,
-                    cwd="/",
-                )
-            finally:
-                os.close(descriptor)
+                os.write(rules, program())
+                os.lseek(rules, 0, os.SEEK_SET)
+                command = wall(limits, rules) + python
+                handed, settings = [descriptor, rules], {}
+            self.process = subprocess.Popen(
+                command,
+                pass_fds=handed,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=written,
+                env=settings,
+                cwd="/",
+            )
+        except FilterError as error:
+            os.close(self._errors)
+            raise SandboxError(str(error)) from None
+        except BaseException:
+            os.close(self._errors)
+            raise
+        finally:
+            for one in (descriptor, rules, written):
+                os.close(one)
+
+    def stands(self) -> None:
+        """Get hold of what is inside, which has answered: from now on `kill` ends all of it at once."""
+        self.processes.find(self.process.pid)
 
     def memory(self) -> int:
         """Return the bytes of memory of all its processes together."""
-        return sum(_memory(pid) for pid in processes(self.process.pid))
+        return self.processes.memory(self.process.pid)
 
     def kill(self) -> None:
         """End all of its processes."""
-        for pid in processes(self.process.pid):
-            try:
-                os.kill(pid, 9)
-            except ProcessLookupError:
-                pass
+        # A number may be somebody else's once its process has been waited for.
+        self.processes.kill(self.process.pid if self.process.poll() is None else None)
+
+    def status(self, patience: float) -> int:
+        """Return how it ended; after so many seconds end it."""
+        try:
+            return self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self.process.wait()
 
     def end(self) -> str:
-        """End all of its processes, wait for it, and return what it said before the wall stood."""
+        """End all of its processes, wait for them, and return what was said before the wall stood."""
         self.kill()
         self.process.wait()
-        if self.errors.closed:
+        self.processes.close()
+        if self._errors < 0:
             return ""
-        self.errors.seek(0)
-        said = self.errors.read(4000).decode(errors="replace").strip()
-        self.errors.close()
-        return said
+        os.set_blocking(self._errors, False)
+        try:
+            said = os.read(self._errors, 2**16)
+        except BlockingIOError:
+            said = b""
+        os.close(self._errors)
+        self._errors = -1
+        return said[-4000:].decode(errors="replace").strip()
 
 
 def wall(limits: Limits, rules: int) -> list[str]:
@@ -139,20 +163,16 @@ def wall(limits: Limits, rules: int) -> list[str]:
         inner += ["--setenv", name, value]
     files = _files()
     size = str(limits.file)
-    # /dev and the root are file systems of their own in memory, of any size unless nobody can write there.
-    fresh = [
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "--size",
-        size,
-        "--tmpfs",
-        "/dev/shm",
-        "--remount-ro",
-        "/dev",
-    ]
-    fresh += ["--size", size, "--tmpfs", "/tmp", "--remount-ro", "/", "--chdir", "/tmp", "--"]  # noqa: S108
+    # The root is a file system in memory, of any size unless nobody can write there. There are few devices:
+    # /dev/zero makes memory that counts for no process, and of terminals a machine has so many.
+    fresh = ["--proc", "/proc"]
+    for name in ("null", "random", "urandom"):
+        fresh += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
+    for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
+        fresh += ["--symlink", f"/proc/self/fd{target}", f"/dev/{name}"]
+    for name in WRITABLE:
+        fresh += ["--size", size, "--tmpfs", name]
+    fresh += ["--remount-ro", "/", "--chdir", "/tmp", "--"]  # noqa: S108
     if os.geteuid() != 0:
         return [bubblewrap, *inner, *files, *fresh]
     drop = shutil.which("setpriv")
@@ -253,30 +273,3 @@ def _unused_uid() -> int:
         except KeyError:
             return uid
     raise SandboxError(f"every user number from {_FIRST_UID} to {_FIRST_UID + _UIDS} is taken")
-
-
-def processes(pid: int) -> list[int]:
-    """Return a process and all that descend from it."""
-    found, waiting = [], [pid]
-    while waiting:
-        one = waiting.pop()
-        found.append(one)
-        try:
-            threads = os.listdir(f"/proc/{one}/task")
-        except OSError:
-            continue
-        for thread in threads:
-            try:
-                waiting += map(int, Path(f"/proc/{one}/task/{thread}/children").read_text().split())
-            except OSError:
-                continue
-    return found
-
-
-def _memory(pid: int) -> int:
-    """Return the bytes that are a process's own: not the libraries that it shares with files."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("RssAnon:", "RssShmem:")))

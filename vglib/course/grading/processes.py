@@ -1,0 +1,135 @@
+"""The processes of a sandbox, seen from outside: how much memory they hold, and how to end all of them.
+
+What is read here is in part written by strangers: a process chooses its own name, its number may be given to
+somebody else as soon as it has ended, and it may end its first thread and go on in another.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+__all__ = ["Processes", "processes"]
+
+# Page tables as well, and what has been swapped out. Shared memory is memory of a file, which is counted with
+# the file systems: a process may let go of its pages and they stay.
+_COUNTED = (b"RssAnon:", b"VmSwap:", b"VmPTE:", b"HugetlbPages:")
+# What the kernel holds for a descriptor, at most: what waits in a pair of sockets, or in a pipe.
+_DESCRIPTOR = 2**18
+_INODE = 2**10
+
+
+class Processes:
+    """The processes behind a wall.
+
+    Parameters
+    ----------
+    walled
+        Whether they are in a namespace of their own, which ends with its first process.
+    """
+
+    def __init__(self, *, walled: bool = True) -> None:
+        self._walled, self._first, self._handle = walled, 0, -1
+        self.folders: list[int] = []
+
+    def find(self, pid: int) -> None:
+        """Get hold of the first process of the namespace, below a process of this one."""
+        if not self._walled:
+            return
+        depth = _depth(os.getpid())
+        while _depth(pid) <= depth:
+            # Up to the wall, each has started one.
+            (pid,) = _children(pid)
+        self._first, self._handle = pid, os.pidfd_open(pid)
+
+    def memory(self, pid: int) -> int:
+        """Return the bytes of memory of a process and all below it, and of the files that they wrote."""
+        found = sum(_memory(one, self._walled) for one in processes(self._first or pid))
+        for folder in self.folders:
+            about = os.fstatvfs(folder)
+            found += (about.f_blocks - about.f_bfree) * about.f_frsize
+            found += (about.f_files - about.f_ffree) * _INODE
+        return found
+
+    def kill(self, pid: int | None) -> None:
+        """End all of them: by the first one, whose end is the end of all others, if it is known."""
+        if self._handle >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        elif pid is not None:
+            for one in processes(pid):
+                with suppress(ProcessLookupError):
+                    os.kill(one, signal.SIGKILL)
+
+    def close(self, patience: float = 10.0) -> None:
+        """Wait for the end of all, and let go of them."""
+        if self._handle >= 0:
+            select.select([self._handle], [], [], patience)
+            os.close(self._handle)
+        for folder in self.folders:
+            os.close(folder)
+        self._handle, self.folders = -1, []
+
+
+def processes(pid: int) -> list[int]:
+    """Return a process and all that descend from it."""
+    found, waiting = [], [pid]
+    while waiting:
+        one = waiting.pop()
+        found.append(one)
+        waiting += _children(one)
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for thread in _threads(pid):
+        try:
+            found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_bytes().split())
+        except OSError:
+            continue
+    return found
+
+
+def _threads(pid: int) -> list[str]:
+    try:
+        return os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
+
+
+def _status(pid: int, thread: str) -> dict[bytes, int]:
+    """Return the numbers of a thread's status by their names."""
+    try:
+        text = Path(f"/proc/{pid}/task/{thread}/status").read_bytes()
+    except OSError:
+        return {}
+    found = {}
+    # As bytes, and lines end with a line feed alone: the first is a name that the process has chosen.
+    for line in text.split(b"\n")[1:]:
+        words = line.split()
+        if len(words) > 1 and words[1].isdigit():
+            found[words[0]] = int(words[1])
+    return found
+
+
+def _memory(pid: int, walled: bool) -> int:
+    """Return the bytes that are a process's own: not the libraries that it shares with files."""
+    for thread in _threads(pid):
+        about = _status(pid, thread)
+        # A first thread that has ended shows nothing of what the others hold.
+        if b"RssAnon:" in about:
+            held = sum(about.get(name, 0) for name in _COUNTED) * 1024
+            return held + about.get(b"FDSize:", 0) * _DESCRIPTOR if walled else held
+    return 0
+
+
+def _depth(pid: int) -> int:
+    """Return how many namespaces of processes a process is in, as far as they are seen from here."""
+    for line in Path(f"/proc/{pid}/status").read_bytes().split(b"\n"):
+        if line.startswith(b"NSpid:"):
+            return len(line.split()) - 1
+    raise OSError("this kernel does not tell namespaces of processes apart")
