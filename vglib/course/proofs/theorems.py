@@ -48,11 +48,11 @@ _LSTM = Theorem(
 _GRU = Theorem(
     "gru_path",
     "A GRU that keeps everything passes a gradient through",
-    "A GRU with one unit, in PyTorch's form. Who reads what stands in the definitions, and nobody else "
-    "reads anything: the loss sees the unit's state at step t through the output `y[t]` alone. So begin by "
-    "finding all readers of `h[t]`. Of σ nothing is used but its slope σ′ = σ(1 − σ); `z[t+1] = 1` is its "
-    "limit, a gate wide open. (In a layer of many units each gate reads them all, so that the same holds "
-    "once *all* of them keep.)",
+    "A GRU with one unit, in PyTorch's form. `h[t]` has five readers: `h[t+1]`, directly; the gates `z[t+1]` "
+    "and `r[t+1]`; the candidate `n[t+1]`; and the output `y[t]`, which is all that the loss sees of the "
+    "unit at step t. `z[t+1]` and `n[t+1]` are read by `h[t+1]` alone, `r[t+1]` by `n[t+1]` alone. Of σ "
+    "nothing is used but its slope σ′ = σ(1 − σ); `z[t+1] = 1` is its limit, a gate wide open. (In a layer "
+    "of many units each gate reads them all, so that the same holds once *all* of them keep.)",
     "`d(n[t+1], h[t])` is the local derivative of `n[t+1]` by `h[t]`, with all else that `n[t+1]` reads held "
     "fixed; `*` is a product, `sigma(…)` or `σ(…)` and `tanh(…)` the functions.",
     {
