@@ -34,16 +34,17 @@ def train_all(
     read = [_read(draw, updates) for draw in draws]
     names, order = (np.stack(parts, axis=1) for parts in zip(*read, strict=True))
     unit, eta = np.asarray(units, dtype=float), np.asarray(thresholds, dtype=float)
-    run, row = np.arange(len(seeds)), np.arange(BATCH)
+    count, run, row = len(draws), np.arange(len(draws)), np.arange(BATCH)
+    states = np.zeros((count, STEPS + 1, BATCH, UNITS))
+    delta = np.empty((count, STEPS, BATCH, UNITS))
     losses, norms = [], []
     for k in range(updates):
-        x = words[run[:, None, None], order[k]]  # (N, T, B, D)
-        h = np.zeros((len(seeds), BATCH, UNITS))
-        states, pushes = [h], x @ U.swapaxes(1, 2)[:, None] + b[:, None, None]
-        W_T = np.ascontiguousarray(W.swapaxes(1, 2))
+        x = words[run[:, None, None], order[k]].reshape(count, -1, INPUTS)  # (N, T·B, D)
+        pushes = (x @ U.swapaxes(1, 2) + b[:, None]).reshape(delta.shape)
+        h, W_T = states[:, 0], np.ascontiguousarray(W.swapaxes(1, 2))
         for t in range(STEPS):
             h = np.tanh(pushes[:, t] + h @ W_T)
-            states.append(h)
+            states[:, t + 1] = h
         logits = h @ V
         logits -= logits.max(axis=2, keepdims=True)
         p = np.exp(logits)
@@ -52,20 +53,19 @@ def train_all(
         with np.errstate(divide="ignore"):
             losses.append(-np.log(right).mean(axis=1))
         p[run[:, None], row, names[k]] -= 1.0
-        d_logits = unit[:, None, None] * p / BATCH
-        d_h, deltas = d_logits @ V.swapaxes(1, 2), []
+        d_logits = unit[:, None, None] / BATCH * p
+        d_h, slopes = d_logits @ V.swapaxes(1, 2), 1.0 - states[:, 1:] ** 2
         for t in reversed(range(STEPS)):
-            delta = d_h * (1.0 - states[t + 1] ** 2)
-            deltas.append(delta)
-            d_h = delta @ W
-        delta = np.stack(deltas[::-1], axis=1)  # (N, T, B, H)
-        flat = delta.reshape(len(seeds), -1, UNITS).swapaxes(1, 2)
-        before = np.stack(states[:-1], axis=1).reshape(len(seeds), -1, UNITS)
-        d_W, d_U = flat @ before, flat @ x.reshape(len(seeds), -1, INPUTS)
-        d_b, d_V = delta.sum(axis=(1, 2)), h.swapaxes(1, 2) @ d_logits
+            here = d_h * slopes[:, t]
+            delta[:, t] = here
+            d_h = here @ W
+        flat = delta.reshape(count, -1, UNITS)
+        rows = flat.swapaxes(1, 2)
+        d_W, d_U = rows @ states[:, :-1].reshape(count, -1, UNITS), rows @ x
+        d_b, d_V = flat.sum(axis=1), h.swapaxes(1, 2) @ d_logits
         # The bias counts twice, as there are two of them.
         parts = (d_W, d_U, d_b, d_b, d_V)
-        norms.append(np.sqrt(sum((g**2).reshape(len(seeds), -1).sum(axis=1) for g in parts)))
+        norms.append(np.sqrt(sum((g * g).reshape(count, -1).sum(axis=1) for g in parts)))
         W, U, b, V = (
             w - (share * 0.3 / unit * np.clip(g.T, -eta, eta)).T
             for w, g, share in ((W, d_W, 1), (U, d_U, 1), (b, d_b, 2), (V, d_V, 1))
