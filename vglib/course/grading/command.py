@@ -6,9 +6,9 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,19 +17,20 @@ from typing import Any
 from vglib.course.checkout import CannotRunError, require
 from vglib.course.checks.topic import NAMES
 from vglib.course.fan_out import Workers, fan_out
-from vglib.course.grading import export, pages
+from vglib.course.grading import export, feedback, pages, records, summary
+from vglib.course.grading.bounded import cut, graded
 from vglib.course.grading.collect import Found, collect
-from vglib.course.grading.folder import Folder, read_record, write
-from vglib.course.grading.grade import Job, Result, grade
+from vglib.course.grading.folder import Folder, write
+from vglib.course.grading.grade import Job, Result
 from vglib.course.grading.gradebook import COURSE, Gradebook, mismatched
 from vglib.course.grading.intake import Refused, Submission, parse, read, rebuild
+from vglib.course.grading.released import released
 from vglib.course.grading.sandbox import SandboxError, exposed
-from vglib.course.release import blank
+from vglib.course.grading.syscalls import FilterError
 from vglib.version import __version__
 
 __all__ = ["Options", "run"]
 
-SCHEMA = 1
 # So many bytes of submissions are held at a time, however many there are.
 _BATCH = 32 * 2**20
 # A page and a notebook are small; a disk with less than this is as good as full.
@@ -88,27 +89,22 @@ def run(options: Options) -> int:
         raise CannotRunError(f"there is no folder {submissions}")
     folder = Folder.open(options.course, url=options.url)
     _must_be_apart(submissions, folder.path, options)
-    released = {topic: _released(options.exercises, topic) for topic in options.only or NAMES}
-    found = collect(submissions, NAMES)
+    try:
+        found = collect(submissions, NAMES)
+    except OSError as error:
+        raise CannotRunError(f"cannot read the folder {submissions}: {error.strerror}") from None
     if options.only:
-        found = [one for one in found if one.problem or one.topic in options.only]
+        found = [one for one in found if one.topic in options.only or not one.topic]
     with folder.alone():
-        _must_have_room(folder.path)
-        grading = _Grading(options, folder, released)
+        free = shutil.disk_usage(folder.path).free
+        if free < _FREE:
+            raise CannotRunError(
+                f"nothing is graded: the disk of {folder.path} has {free / 2**20:.0f} MB left"
+            )
         try:
-            return grading.all(found)
+            return _Grading(options, folder).all(found)
         except OSError as error:
             raise CannotRunError(f"stopped, and all marks so far are kept: {error}") from None
-
-
-def _released(exercises: Path, topic: str) -> dict[str, Any]:
-    path = exercises / f"{topic}.ipynb"
-    try:
-        return blank(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise CannotRunError(f"cannot read the exercises of {topic}: {error}") from None
-    except (ValueError, KeyError) as error:
-        raise CannotRunError(f"{path} is no exercise notebook: {error}") from None
 
 
 def _must_be_apart(submissions: Path, course: Path, options: Options) -> None:
@@ -124,12 +120,6 @@ def _must_be_apart(submissions: Path, course: Path, options: Options) -> None:
             )
 
 
-def _must_have_room(path: Path) -> None:
-    free = shutil.disk_usage(path).free
-    if free < _FREE:
-        raise CannotRunError(f"nothing is graded: the disk of {path} has {free / 2**20:.0f} MB left")
-
-
 @dataclass
 class _Todo:
     """A submission that is to be graded."""
@@ -142,36 +132,44 @@ class _Todo:
 
 
 class _Grading:
-    def __init__(self, options: Options, folder: Folder, released: Mapping[str, dict[str, Any]]) -> None:
-        self.options, self.folder, self.released = options, folder, released
+    def __init__(self, options: Options, folder: Folder) -> None:
+        self.options, self.folder = options, folder
         self.secret = folder.secret()
-        self.bad: list[str] = []
-        self.graded = self.kept = 0
+        self.released: dict[str, dict[str, Any]] = {}
+        self.remarks: dict[tuple[str, str], str] = {}
+        self.graded = self.kept = self.bad = 0
 
     def all(self, found: Sequence[Found]) -> int:
         from tqdm import tqdm
 
+        # All of them are read before anything is done: a damaged one stops the run here.
+        before = [one for one in self.folder.records() if one["status"] == "graded"]
         self.folder.configure_nbgrader(COURSE)
         with Gradebook.opened(self.folder.url) as book:
-            for topic in sorted({one.topic for one in found if not one.problem}):
-                book.prepare(topic, self.released[topic])
-                path = self.folder.path / "release" / topic / f"{topic}.ipynb"
-                write(path, json.dumps(self.released[topic], indent=1, ensure_ascii=False) + "\n")
-            self._catch_up(book, found)
+            known = {one["topic"] for one in before if one["topic"] in (self.options.only or NAMES)}
+            for topic in sorted(known | {one.topic for one in found if one.topic}):
+                self._prepare(topic, book)
+                # A grader that was killed in between had not brought these there.
+                of_topic = [one for one in before if one["topic"] == topic]
+                for record in mismatched(of_topic, book.automatic(topic)):
+                    book.store(record)
             with tqdm(desc="grading", total=len(found), unit="notebook", disable=None) as bar:
-                for batch in self._batches(found, bar):
+                wrong = [one for one in found if one.problem]
+                for one in wrong:
+                    self._refuse(one, one.problem, bar)
+                    bar.update()
+                for one in wrong:
+                    self._note(one)
+                for batch in self._batches([one for one in found if not one.problem], bar):
                     self._grade(batch, book, bar)
             self._finish(book)
         return 1 if self.bad else 0
 
-    def _catch_up(self, book: Gradebook, found: Sequence[Found]) -> None:
-        """Bring marks to the gradebook that a grader, killed at that moment, had not brought there."""
-        for topic in sorted({one.topic for one in found if not one.problem}):
-            records = [
-                one for one in self.folder.records() if one["topic"] == topic and one["status"] == "graded"
-            ]
-            for record in mismatched(records, book.automatic(topic)):
-                book.store(record)
+    def _prepare(self, topic: str, book: Gradebook) -> None:
+        notebook = self.released[topic] = released(self.options.exercises, topic)
+        book.prepare(topic, notebook)
+        text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+        write(self.folder.path / "release" / topic / f"{topic}.ipynb", text)
 
     def _batches(self, found: Sequence[Found], bar: Any) -> Iterator[list[_Todo]]:
         """Yield what is to be graded, in parts that fit into memory."""
@@ -192,190 +190,125 @@ class _Grading:
 
     def _taken(self, one: Found, bar: Any) -> _Todo | None:
         """Let a submission in, or say why not."""
-        if one.problem:
-            return self._refuse(one, one.problem, bar)
         try:
             data = read(one.path)
+            if not data.strip():
+                raise Refused("it is empty")
             # Whoever hands in again gets other inputs, and what was right under others is looked at again.
             about = json.dumps(self.released[one.topic], sort_keys=True).encode()
             digest = hashlib.sha256(b"\0".join([__version__.encode(), about, data])).hexdigest()
-            path = self.folder.record(one.topic, one.student)
-            if path.is_file() and not self.options.again:
-                record = read_record(path)
-                if record["digest"] == digest and record["status"] == "graded":
-                    self.kept += 1
-                    return None
+            if not self.options.again and self._is_kept(one, digest):
+                return None
             submission = rebuild(self.released[one.topic], parse(data))
-        except Refused as refused:
-            return self._refuse(one, str(refused), bar)
+            handed_in = _time(one.path.stat().st_mtime)
+        except (Refused, FileNotFoundError) as error:
+            gone = "it has gone while others were graded"
+            self._refuse(one, str(error) if isinstance(error, Refused) else gone, bar)
+            self._note(one)
+            return None
         seed = (self.secret, int(digest[:15], 16))
-        job = Job(
-            one.topic, submission.items, submission.spoilt, seed, self.folder.limits, self.options.unsafe
-        )
-        handed_in = datetime.fromtimestamp(one.path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+        unsafe = self.options.unsafe
+        job = Job(one.topic, submission.items, submission.spoilt, seed, self.folder.limits, unsafe)
         return _Todo(one, digest, submission, job, handed_in)
 
+    def _is_kept(self, one: Found, digest: str) -> bool:
+        """Return whether this very submission has been graded."""
+        path = self.folder.record(one.topic, one.student)
+        if not path.is_file():
+            return False
+        record = records.read(path)
+        if record["digest"] != digest or record["status"] != "graded":
+            return False
+        # What was refused beside it may have come in the meantime, or gone.
+        self._note(one)
+        self.kept += 1
+        return True
+
     def _refuse(self, one: Found, why: str, bar: Any) -> None:
-        self.bad.append(f"{one.path}: {why}")
-        bar.write(f"{one.student:<24} {one.topic:<16} not graded: {why}", file=sys.stdout)
-        if one.topic not in self.released:
+        """Say that something is not graded."""
+        self.bad += 1
+        bar.write(summary.refusal(one, why), file=sys.stdout)
+        key, reason = (one.topic, one.student), f"{one.file}: {why}"
+        self.remarks[key] = "; ".join(filter(None, [self.remarks.get(key), reason]))
+
+    def _note(self, one: Found) -> None:
+        """Write down what was said of a student's topic. What was earned before stays earned."""
+        if not one.topic:
             return
         path = self.folder.record(one.topic, one.student)
-        before = read_record(path) if path.is_file() else {"status": "refused"}
-        if before["status"] == "graded":
-            # What was earned stays earned; the table says that there is something newer.
-            before["reason"] = f"{one.path.name} was refused: {why}"
-            write(path, json.dumps(before, indent=1, ensure_ascii=False) + "\n")
-        else:
-            self._record(one, "", "refused", why, handed_in="")
+        before = records.read(path) if path.is_file() else {"status": ""}
+        if before["status"] != "graded":
+            before = records.make(one.student, one.topic, one.file)
+        self._rewrite(path, {**before, "reason": self.remarks.get((one.topic, one.student), "")})
 
-    def _record(
-        self,
-        one: Found,
-        digest: str,
-        status: str,
-        reason: str = "",
-        *,
-        handed_in: str,
-        result: Result | None = None,
-        notes: Iterable[str] = (),
-    ) -> dict[str, Any]:
-        record = {
-            "schema": SCHEMA,
-            "student": one.student,
-            "topic": one.topic,
-            "file": one.path.name,
-            "digest": digest,
-            "handed_in": handed_in,
-            "status": status,
-            "reason": reason,
-            "marks": [asdict(mark) for mark in result.marks] if result else [],
-            "reports": result.reports if result else [],
-            "notes": list(notes),
-            "version": __version__,
-        }
-        path = self.folder.record(one.topic, one.student)
-        write(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-        return record
+    def _rewrite(self, path: Path, record: Mapping[str, Any]) -> None:
+        if not path.is_file() or records.read(path) != record:
+            write(path, records.dump(record))
 
     def _grade(self, batch: Sequence[_Todo], book: Gradebook, bar: Any) -> None:
         todo = {f"{one.found.student}/{one.found.topic}": one for one in batch}
-        tasks = {name: partial(grade, one.job) for name, one in todo.items()}
+        tasks = {name: partial(graded, one.job) for name, one in todo.items()}
         with closing(fan_out(tasks, self.options.workers)) as outcomes:
             for outcome in outcomes:
-                one = todo.pop(outcome.key)
+                one, error = todo.pop(outcome.key), outcome.error
                 bar.update()
-                if isinstance(outcome.error, SandboxError):
-                    raise CannotRunError(f"{outcome.error}\nSee: python -m vglib grade --probe")
-                if outcome.error is not None:
-                    why = f"the grader failed: {type(outcome.error).__name__}: {outcome.error}"
-                    self._refuse(one.found, why, bar)
+                if isinstance(error, SandboxError | FilterError):
+                    raise CannotRunError(
+                        f"stopped, and all marks so far are kept: {error}\nSee: python -m vglib grade --probe"
+                    )
+                if isinstance(error, OSError):
+                    # A submission's own are caught where it runs: this one is the machine's.
+                    raise error
+                if error is not None:
+                    why = cut(f"{type(error).__name__}: {error}", 400)
+                    self._refuse(one.found, f"the grader failed: {why}", bar)
+                    self._note(one.found)
                     continue
                 self._keep(one, outcome.value, book)
-                bar.write(_line(one.found, outcome.value), file=sys.stdout)
+                bar.write(summary.line(one.found, outcome.value), file=sys.stdout)
 
     def _keep(self, one: _Todo, result: Result, book: Gradebook) -> None:
         """Write down what was earned. The record comes first: the gradebook can be made again from it."""
         topic, student = one.found.topic, one.found.student
         notebook = json.dumps(pages.graded_notebook(one.submission.items, result), ensure_ascii=False)
         write(self.folder.autograded(topic, student), notebook + "\n")
-        record = self._record(
-            one.found,
-            one.digest,
-            "graded",
+        record = records.make(
+            student,
+            topic,
+            one.found.file,
+            digest=one.digest,
             handed_in=one.handed_in,
+            reason=self.remarks.get((topic, student), ""),
             result=result,
             notes=one.submission.notes,
         )
+        write(self.folder.record(topic, student), records.dump(record))
         book.store(record)
         self.graded += 1
 
     def _finish(self, book: Gradebook) -> None:
         """Write tables and pages for all that is in the folder."""
-        records = list(self.folder.records())
-        topics = sorted({record["topic"] for record in records})
-        counts = {topic: book.scores(topic) for topic in topics}
-        write(self.folder.path / "grades.csv", export.grades(records, counts))
-        write(self.folder.path / "tasks.csv", export.tasks(records, counts))
+        found = list(self.folder.records())
+        topics = sorted({record["topic"] for record in found})
+        counts: Mapping[str, Any] = {topic: book.scores(topic) for topic in topics}
+        write(self.folder.path / "grades.csv", export.grades(found, counts))
+        write(self.folder.path / "tasks.csv", export.tasks(found, counts))
         if self.options.feedback:
-            self._feedback(records, counts, {topic: book.comments(topic) for topic in topics})
-        print(_summary(records, counts))
-        print(f"\n{self.graded} graded now, {self.kept} before, {len(self.bad)} not graded")
+            comments = {topic: book.comments(topic) for topic in topics}
+            failed = feedback.make(self.folder, self.options.workers, found, counts, comments)
+            for line in failed:
+                print(f"no page {line}", file=sys.stderr)
+            self.bad += len(failed)
+        print(summary.table(found, counts))
+        print(f"\n{self.graded} graded now, {self.kept} before, {self.bad} not graded")
         print(f"marks: {self.folder.path / 'grades.csv'}")
         if self.options.feedback:
             print(f"pages: {self.folder.path / 'feedback'}")
 
-    def _feedback(self, records: Sequence[Mapping[str, Any]], counts: Any, comments: Any) -> None:
-        from tqdm import tqdm
 
-        failed = []
-        with tqdm(desc="feedback", total=len(records), unit="page", disable=None) as bar:
-            for tasks in self._pages(records, counts, comments, bar):
-                with closing(fan_out(tasks, self.options.workers)) as outcomes:
-                    for outcome in outcomes:
-                        bar.update()
-                        if outcome.error is None:
-                            write(Path(outcome.key), outcome.value)
-                        else:
-                            error = outcome.error
-                            failed.append(f"{outcome.key}: {type(error).__name__}: {error}")
-        for line in failed:
-            print(f"no page {line}", file=sys.stderr)
-        self.bad += failed
-
-    def _pages(
-        self, records: Sequence[Mapping[str, Any]], counts: Any, comments: Any, bar: Any
-    ) -> Iterator[dict[str, Any]]:
-        """Yield tasks that make the pages which are missing or out of date, in parts that fit into memory."""
-        tasks: dict[str, Any] = {}
-        size = 0
-        for record in records:
-            topic, student = record["topic"], record["student"]
-            source, path = self.folder.autograded(topic, student), self.folder.feedback(topic, student)
-            if record["status"] != "graded" or not source.is_file():
-                bar.update()
-                continue
-            notebook = source.read_text(encoding="utf-8")
-            about = (counts[topic].get(student, {}), comments[topic].get(student, {}))
-            before = path.read_text(encoding="utf-8") if path.is_file() else ""
-            if pages.is_current(before, pages.digest(notebook, *about)):
-                bar.update()
-                continue
-            tasks[str(path)] = partial(pages.page, notebook, topic, student, *about)
-            size += len(notebook)
-            if size > _BATCH:
-                yield tasks
-                tasks, size = {}, 0
-        if tasks:
-            yield tasks
-
-
-def _line(one: Found, result: Result) -> str:
-    score, points = (sum(getattr(mark, name) for mark in result.marks) for name in ("score", "points"))
-    line = f"{one.student:<24} {one.topic:<16} {score:>5g} of {points:g}"
-    return f"{line}   {'; '.join(result.reports)}" if result.reports else line
-
-
-def _summary(records: Sequence[Mapping[str, Any]], counts: Mapping[str, Any]) -> str:
-    """Return a table: students down, topics across; what was not graded is no number."""
-    if not records:
-        return "There are no submissions."
-    topics = sorted({record["topic"] for record in records}, key=list(NAMES).index)
-    cells: dict[str, dict[str, str]] = {}
-    for record in records:
-        text = "not graded"
-        if record["status"] == "graded":
-            found = counts[record["topic"]].get(record["student"], {})
-            score = sum(one["score"] for one in found.values())
-            text = f"{score:g}/{sum(mark['points'] for mark in record['marks']):g}"
-        cells.setdefault(record["student"], {})[record["topic"]] = text
-    head = ["student", *topics]
-    rows = [[student, *(row.get(topic, "–") for topic in topics)] for student, row in sorted(cells.items())]
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    return "\n".join(
-        "  ".join(
-            f"{text:<{wide}}" if i == 0 else f"{text:>{wide}}"
-            for i, (text, wide) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in [head, *rows]
-    )
+def _time(seconds: float) -> str:
+    """Return a time in UTC; that of a file may be any number."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC).isoformat(timespec="seconds")

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from vglib.course.grading.records import score, total
 
 __all__ = ["grades", "tasks"]
 
 _OF_GRADES = ["student", "topic", "status", "score", "points", "changed_by_hand", "handed_in", "why"]
 _OF_TASKS = ["student", "topic", "task", "score", "points", "stopped", "message"]
+# Where a cell begins: at its beginning, or behind what another spreadsheet takes for a separator.
+_FORMULA = re.compile(r"(^|;\s*)(?=[=+\-@])")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?")
 
 
 def grades(records: Iterable[Mapping[str, Any]], counts: Mapping[str, Any]) -> str:
@@ -25,15 +31,13 @@ def grades(records: Iterable[Mapping[str, Any]], counts: Mapping[str, Any]) -> s
     """
     rows = []
     for record in records:
-        line = {**record, "why": record["reason"], "score": "", "points": "", "changed_by_hand": ""}
+        line = {**record, "score": "", "points": "", "changed_by_hand": ""}
+        # What was earned stays earned, also when something newer was refused.
+        line["why"] = "; ".join(filter(None, [record["reason"], *record["reports"]]))
         if record["status"] == "graded":
             found = counts.get(record["topic"], {}).get(record["student"], {})
-            line["score"] = f"{sum(_score(mark, found) for mark in record['marks']):g}"
-            line["points"] = f"{sum(mark['points'] for mark in record['marks']):g}"
-            line["changed_by_hand"] = (
-                "yes" if any(one["manual"] is not None for one in found.values()) else ""
-            )
-            line["why"] = "; ".join(record["reports"])
+            line["score"], line["points"] = map(_number, total(record, found))
+            line["changed_by_hand"] = "yes" if any(one["by_hand"] for one in found.values()) else ""
         rows.append(line)
     return _table(_OF_GRADES, rows)
 
@@ -45,14 +49,13 @@ def tasks(records: Iterable[Mapping[str, Any]], counts: Mapping[str, Any]) -> st
         found = counts.get(record["topic"], {}).get(record["student"], {})
         for mark in record["marks"]:
             about = {"student": record["student"], "topic": record["topic"], "message": mark["text"]}
-            rows.append(
-                {**mark, **about, "score": f"{_score(mark, found):g}", "points": f"{mark['points']:g}"}
-            )
+            about |= {"score": _number(score(mark, found)), "points": _number(mark["points"])}
+            rows.append({**mark, **about})
     return _table(_OF_TASKS, rows)
 
 
-def _score(mark: Mapping[str, Any], found: Mapping[str, Any]) -> float:
-    return found.get(f"{mark['task']}-check", mark)["score"]
+def _number(value: float) -> str:
+    return f"{value:.10g}"
 
 
 def _table(columns: list[str], rows: Iterable[Mapping[str, Any]]) -> str:
@@ -65,14 +68,6 @@ def _table(columns: list[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _harmless(text: str) -> str:
-    """Return text that no spreadsheet takes for a formula, on one line."""
-    text = " ".join(text.split())
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) and not _is_number(text) else text
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    """Return text on one line that no spreadsheet takes for a formula, and no terminal obeys."""
+    text = "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
+    return text if _NUMBER.fullmatch(text) else _FORMULA.sub(r"\1'", text)

@@ -11,25 +11,26 @@
       secret              the seed of the hidden inputs
       nbgrader_config.py  tells nbgrader where all this is
 
+Nobody but the instructor may look into it: marks are nobody else's business.
 There is no ``submitted`` folder on purpose: nbgrader's own button *autograde* would run what lies there
 without a sandbox.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
-import json
 import os
 import secrets
 import tempfile
-import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vglib.course.checkout import CannotRunError
+from vglib.course.grading import records
+from vglib.course.grading.configured import configured
 from vglib.course.grading.limits import Limits
 
 __all__ = ["Folder", "write"]
@@ -40,10 +41,13 @@ c = get_config()  # noqa: F821
 c.CourseDirectory.root = {root!r}
 c.CourseDirectory.course_id = {course!r}
 c.CourseDirectory.db_url = {url!r}
+# Nothing is exchanged with students through this machine; without a folder formgrader complains.
+c.Exchange.root = {exchange!r}
 # nbgrader's own autograder runs strangers' code with your rights: here it refuses to.
 c.Autograde.sanitize_preprocessors = ["vglib.course.grading.refusal.Refusal"]
 c.Autograde.autograde_preprocessors = ["vglib.course.grading.refusal.Refusal"]
 '''
+_SUFFIX = ".new"
 
 
 @dataclass(frozen=True)
@@ -80,27 +84,35 @@ class Folder:
             The configuration is damaged, or the folder cannot be made. Nothing is graded then.
         """
         path = path.resolve()
-        limits, configured = _configured(path / "grading.toml")
+        if path.exists() and not path.is_dir():
+            raise CannotRunError(f"the course folder {path} is a file: choose another with --course")
+        limits, found = configured(path / "grading.toml")
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise CannotRunError(f"cannot make the course folder {path}: {error.strerror}") from None
-        return cls(path, limits, url or configured or f"sqlite:///{path / 'gradebook.db'}")
+        return cls(path, limits, url or found or f"sqlite:///{path / 'gradebook.db'}")
 
     def secret(self) -> int:
         """Return the seed of the hidden inputs, drawn once for the course."""
         path = self.path / "secret"
-        if not path.is_file():
-            write(path, f"{secrets.randbits(62)}\n", mode=0o600)
-        text = path.read_text(encoding="utf-8").strip()
-        if not text.isdecimal():
+        try:
+            text = path.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            text = str(secrets.randbits(62))
+            write(path, f"{text}\n", mode=0o600)
+        except ValueError:
+            text = ""
+        if not (text.isdecimal() and len(text) < 20):
             raise CannotRunError(f"{path} is damaged; delete it to draw another seed")
         return int(text)
 
     def configure_nbgrader(self, course: str) -> None:
         """Write what nbgrader reads to find the gradebook and the notebooks."""
-        text = _NBGRADER.format(root=str(self.path), course=course, url=self.url)
-        write(self.path / "nbgrader_config.py", text, mode=0o600)
+        exchange = self.path / "exchange"
+        exchange.mkdir(exist_ok=True)
+        about = {"root": str(self.path), "course": course, "url": self.url, "exchange": str(exchange)}
+        write(self.path / "nbgrader_config.py", _NBGRADER.format(**about), mode=0o600)
 
     def record(self, topic: str, student: str) -> Path:
         """Return the file of what a submission earned."""
@@ -123,73 +135,53 @@ class Folder:
             One of them is damaged.
         """
         for path in sorted((self.path / "records").glob("*/*.json")):
-            yield read_record(path)
+            yield records.read(path)
 
-    @contextmanager
+    @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep a second grader out of the folder.
+        """Keep a second grader out of the folder; sweep up what one that was killed has left half written.
 
         Raises
         ------
         CannotRunError
-            One is at work in it.
+            One is at work in it, or nobody can work in it.
         """
-        with open(self.path / ".lock", "w", encoding="utf-8") as file:
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(open(self.path / ".lock", "w", encoding="utf-8"))
+            except OSError as error:
+                raise CannotRunError(f"cannot write into {self.path}: {error.strerror}") from None
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise CannotRunError(f"another grader is at work in {self.path}") from None
+            for path in self.path.rglob(f".*{_SUFFIX}"):
+                with contextlib.suppress(OSError):
+                    path.unlink()
             yield
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """Return what a submission earned."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        record["topic"], record["student"], record["digest"], record["marks"]
-    except (ValueError, KeyError, TypeError):
-        raise CannotRunError(f"{path} is damaged; delete it to grade that submission again") from None
-    return record
-
-
 def write(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a file as a whole or not at all, also when the machine stops half way."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, mode)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    """Write a file as a whole or not at all, also when the machine stops half way.
 
-
-def _configured(path: Path) -> tuple[Limits, str | None]:
-    """Return limits and the gradebook's URL from a file; what is not in it keeps its default."""
-    limits = Limits()
-    if not path.exists():
-        return limits, None
+    Raises
+    ------
+    OSError
+        With the name of the file, which the system's own error does not always have.
+    """
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CannotRunError(f"{path} cannot be read, so nothing is graded: {error}") from None
-    unknown = set(found) - {"limits", "gradebook"}
-    if unknown:
-        raise CannotRunError(f"{path}: unknown {', '.join(sorted(unknown))}; limits and gradebook are known")
-    kinds = {one.name: type(getattr(limits, one.name)) for one in fields(limits)}
-    wanted = found.get("limits", {})
-    if not isinstance(wanted, dict):
-        raise CannotRunError(f"{path}: limits must be a table: [limits]")
-    for name, value in wanted.items():
-        if name not in kinds:
-            raise CannotRunError(f"{path}: unknown limit {name}; known are {', '.join(kinds)}")
-        if type(value) not in (int, float) or not 0 < value < 2**50:
-            raise CannotRunError(f"{path}: limit {name} must be a positive number; got {value!r}")
-    url = found.get("gradebook")
-    if not isinstance(url, str | None):
-        raise CannotRunError(f"{path}: gradebook must be a database URL as text; got {url!r}")
-    return replace(limits, **{name: kinds[name](value) for name, value in wanted.items()}), url
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=_SUFFIX)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, mode)
+            os.replace(name, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None

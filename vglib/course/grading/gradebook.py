@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +15,7 @@ from typing import Any
 
 from vglib.course.checkout import CannotRunError
 
-__all__ = ["COURSE", "Gradebook"]
+__all__ = ["COURSE", "Gradebook", "hidden", "mismatched"]
 
 COURSE = "vanishing-gradients"
 
@@ -40,22 +42,30 @@ class Gradebook:
         CannotRunError
             The database cannot be reached or written.
         """
-        from nbgrader.api import Gradebook as NbGraderBook
+        with _quiet_grammars():
+            from nbgrader.api import Gradebook as NbGraderBook
+            from nbgrader.api import InvalidEntry, MissingEntry
         from sqlalchemy.exc import SQLAlchemyError
 
+        # A server that does not answer must not hold up everybody for minutes.
+        os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
+        # nbgrader logs what it raises, with the way it came; here it becomes a message.
+        logging.getLogger("tornado.application").addFilter(_not_of_nbgrader)
         try:
             with _commands_of_this_python():
                 book = NbGraderBook(url, COURSE)
-        except (SQLAlchemyError, ImportError) as error:
-            reason = str(error).splitlines()[0][:300]
-            raise CannotRunError(f"cannot open the gradebook at {_without_password(url)}: {reason}") from None
+        except (SQLAlchemyError, InvalidEntry, ImportError) as error:
+            raise CannotRunError(f"cannot open the gradebook at {hidden(url)}: {_first(error)}") from None
         try:
             yield cls(book)
-        except SQLAlchemyError as error:
-            reason = str(error).splitlines()[0][:300]
-            raise CannotRunError(f"the gradebook at {_without_password(url)} failed: {reason}") from None
+        except (SQLAlchemyError, InvalidEntry, MissingEntry) as error:
+            raise CannotRunError(
+                "stopped, and all marks so far are kept: "
+                f"the gradebook at {hidden(url)} failed: {_first(error)}"
+            ) from None
         finally:
-            book.close()
+            with contextlib.suppress(SQLAlchemyError):
+                book.close()
 
     def prepare(self, topic: str, released: Mapping[str, Any]) -> None:
         """See to it that the gradebook knows a topic and its cells as they are released.
@@ -63,7 +73,7 @@ class Gradebook:
         Raises
         ------
         CannotRunError
-            Marks are there for cells that the release no longer has.
+            Marks are there, and the release has other tasks than they are for.
         """
         from nbgrader.api import MissingEntry
 
@@ -77,11 +87,11 @@ class Gradebook:
             if cell["metadata"]["nbgrader"]["grade"]
         }
         notebook = book.find_notebook(topic, topic)
-        gone = {cell.name for cell in notebook.grade_cells} - graded
-        if gone and notebook.submissions:
+        changed = {cell.name for cell in notebook.grade_cells} ^ graded
+        if changed and notebook.submissions:
             raise CannotRunError(
-                f"the gradebook has marks for {', '.join(sorted(gone))}, which {topic} no longer has: "
-                "use another course folder (--course) for a changed release"
+                f"the gradebook has marks for other tasks than {topic} has now "
+                f"({', '.join(sorted(changed))}): use another course folder (--course) for a changed release"
             )
         for cell in cells:
             marks = cell["metadata"]["nbgrader"]
@@ -125,53 +135,54 @@ class Gradebook:
     def automatic(self, topic: str) -> dict[str, dict[str, float]]:
         """Return the stored automatic scores of a topic by student and cell."""
         return {
-            student: {name: score.auto_score for name, score in grades.items()}
-            for student, grades in self._grades(topic).items()
+            student: {name: one["automatic"] for name, one in grades.items()}
+            for student, grades in self.scores(topic).items()
         }
 
     def scores(self, topic: str) -> dict[str, dict[str, Mapping[str, Any]]]:
-        """Return what counts, by student and graded cell: automatic scores, or an instructor's instead."""
-        return {
-            student: {name: {"score": one.score, "manual": one.manual_score} for name, one in grades.items()}
-            for student, grades in self._grades(topic).items()
-        }
+        """Return what counts, by student and graded cell: automatic scores, or an instructor's instead.
+
+        A cell comes with ``score``, which counts, ``automatic``, and ``by_hand``: did somebody change it?
+        """
+        from nbgrader.api import Grade
+
+        columns = (Grade.score, Grade.auto_score, Grade.manual_score, Grade.extra_credit)
+        found: dict[str, dict[str, Mapping[str, Any]]] = {}
+        for student, name, score, automatic, manual, extra in self._of_topic(topic, Grade, *columns):
+            by_hand = manual is not None or bool(extra)
+            one = {"score": score or 0.0, "automatic": automatic, "by_hand": by_hand}
+            found.setdefault(student, {})[name] = one
+        return found
 
     def comments(self, topic: str) -> dict[str, dict[str, str]]:
         """Return instructors' comments by student and cell."""
-        from nbgrader import api
+        from nbgrader.api import Comment
 
-        rows = (
-            self._book.db.query(api.Student.id, api.BaseCell.name, api.Comment)
-            .select_from(api.Comment)
-            .join(api.BaseCell, api.BaseCell.id == api.Comment.cell_id)
-            .join(api.SubmittedNotebook, api.SubmittedNotebook.id == api.Comment.notebook_id)
-            .join(api.SubmittedAssignment, api.SubmittedAssignment.id == api.SubmittedNotebook.assignment_id)
-            .join(api.Assignment, api.Assignment.id == api.SubmittedAssignment.assignment_id)
-            .join(api.Student, api.Student.id == api.SubmittedAssignment.student_id)
-            .filter(api.Assignment.name == topic, api.Comment.manual_comment.is_not(None))
-        )
         found: dict[str, dict[str, str]] = {}
-        for student, name, comment in rows:
-            found.setdefault(student, {})[name] = comment.manual_comment
+        for student, name, comment in self._of_topic(topic, Comment, Comment.manual_comment):
+            if comment is not None:
+                found.setdefault(student, {})[name] = comment
         return found
 
-    def _grades(self, topic: str) -> dict[str, dict[str, Any]]:
+    def _of_topic(self, topic: str, kind: Any, *columns: Any) -> list[Any]:
+        """Return student, cell and columns of all grades, or comments, of a topic as they are now."""
         from nbgrader import api
 
+        # Colleagues may be at work in it: nothing is remembered from before, and no lock is kept behind.
+        self._book.db.commit()
         rows = (
-            self._book.db.query(api.Student.id, api.BaseCell.name, api.Grade)
-            .select_from(api.Grade)
-            .join(api.BaseCell, api.BaseCell.id == api.Grade.cell_id)
-            .join(api.SubmittedNotebook, api.SubmittedNotebook.id == api.Grade.notebook_id)
+            self._book.db.query(api.Student.id, api.BaseCell.name, *columns)
+            .select_from(kind)
+            .join(api.BaseCell, api.BaseCell.id == kind.cell_id)
+            .join(api.SubmittedNotebook, api.SubmittedNotebook.id == kind.notebook_id)
             .join(api.SubmittedAssignment, api.SubmittedAssignment.id == api.SubmittedNotebook.assignment_id)
             .join(api.Assignment, api.Assignment.id == api.SubmittedAssignment.assignment_id)
             .join(api.Student, api.Student.id == api.SubmittedAssignment.student_id)
             .filter(api.Assignment.name == topic)
+            .all()
         )
-        found: dict[str, dict[str, Any]] = {}
-        for student, name, grade in rows:
-            found.setdefault(student, {})[name] = grade
-        return found
+        self._book.db.commit()
+        return rows
 
 
 @contextlib.contextmanager
@@ -185,14 +196,42 @@ def _commands_of_this_python() -> Iterator[None]:
         os.environ["PATH"] = before
 
 
-def _without_password(url: str) -> str:
+@contextlib.contextmanager
+def _quiet_grammars() -> Iterator[None]:
+    """Do without a module that compiles grammars of internet addresses when it is loaded.
+
+    That takes as long as ten submissions, for a check of formats that no notebook has; whoever would load it
+    does without when it is missing.
+    """
+    name = "rfc3987_syntax"
+    absent = name not in sys.modules
+    if absent:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if absent:
+            del sys.modules[name]
+
+
+def _not_of_nbgrader(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Rolling back session due to database error")
+
+
+def _first(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+
+
+def hidden(url: str) -> str:
+    """Return a database URL without its password."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
     try:
         return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return repr(url)
+    except (ArgumentError, ValueError):
+        # No URL; what may be a password is not repeated all the same.
+        return repr(re.sub(r":[^@]*@", ":***@", url))
 
 
 def mismatched(records: Sequence[Mapping[str, Any]], stored: Mapping[str, Mapping[str, float]]) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 
@@ -32,6 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0 if report(probe(secret=arguments.folder), print) else 3
     if arguments.folder is None:
         raise CannotRunError("which folder? python -m vglib grade FOLDER")
+    folder = arguments.folder.resolve()
+    course = arguments.course or folder.parent / f"{folder.name}-graded"
     unknown = sorted(set(arguments.topic) - set(NAMES))
     if unknown:
         raise CannotRunError(f"there is no topic {', '.join(unknown)}; topics: {', '.join(NAMES)}")
@@ -50,11 +53,14 @@ def run(arguments: argparse.Namespace) -> int:
     from vglib.course.grading.command import Options
     from vglib.course.grading.command import run as grade_all
 
-    folder = arguments.folder
+    for stream in (sys.stdout, sys.stderr):
+        # Names are of all alphabets, and a terminal may know one of them.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     return grade_all(
         Options(
             submissions=folder,
-            course=arguments.course or folder.resolve().with_name(f"{folder.resolve().name}-graded"),
+            course=course,
             exercises=exercises,
             workers=_workers(arguments),
             url=arguments.gradebook,
