@@ -225,6 +225,16 @@ WRONG = {
         2,
         "may be 0 or negative",
     ),
+    "true for most numbers, not for all": (
+        [BACK, ("norm(e[q+1]) <= 0.999999*norm(W)*largest(s[q])*norm(e[q])", "norm inequality")],
+        2,
+        "may be negative",
+    ),
+    "a bound that only holds for q > 0": (
+        [BASE, ASSUMED, BACK, PARTS, FLAT, POSITIVE, GAMMA, ("gamma^q <= gamma^(q+1) + 1", "monotone")],
+        8,
+        "may be negative",
+    ),
     "a norm without its matrix": (
         [BACK, ("norm(e[q+1]) <= largest(s[q])*norm(e[q])", "norm inequality")],
         2,
