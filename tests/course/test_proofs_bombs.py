@@ -134,18 +134,18 @@ def rule(name, *texts):
 
 LETTERS = [f"{name}[t{step}]" for name in "chfgio" for step in ("", "+1", "-1", "+2", "-2")]
 TEN = "+".join(LETTERS[:10])
-FIVE = "norm(e[0])+norm(e[q])+norm(W)+gamma+m"
-ASSUMED = ("norm(e[q]) <= gamma^q*norm(e[0])", "induction hypothesis")
+FIVE = "norm(e[0])+norm(e[q])+norm(W)+b+gamma"
+ASSUMED = ("norm(e[q]) <= b^q*norm(e[0])", "induction hypothesis")
 
 # Trees, but such that SymPy would compute for hours, or that look like a proof.
 HEAVY = {
     "a tower": (LSTM, rule("algebra", f"{tower('c[t]+1', 6, 6)} = 1"), "there is a power of 46656 in it"),
     "a tower of numbers": (LSTM, rule("algebra", f"{tower('999999', 6, 8)} = 1"), "become too large"),
-    "a tower of q": (HOCH, rule("algebra", f"{tower('gamma', 'q', 12)} = 1"), "left minus right leaves"),
-    "a tower of q+6": (HOCH, rule("algebra", f"{tower('gamma', '(q+6)', 12)} = 1"), "there is a power of"),
+    "a tower of q": (HOCH, rule("algebra", f"{tower('b', 'q', 12)} = 1"), "left minus right leaves"),
+    "a tower of q+6": (HOCH, rule("algebra", f"{tower('b', '(q+6)', 12)} = 1"), "there is a power of"),
     "a tower of sums": (
         HOCH,
-        rule("algebra", f"{tower('1+gamma', '(q+6)', 8)} = 1"),
+        rule("algebra", f"{tower('1+b', '(q+6)', 8)} = 1"),
         "too large to multiply out",
     ),
     "a tower of norms": (HOCH, rule("sign", f"{tower(FIVE, '(q+3)', 9)} >= 0"), "too large to multiply out"),
@@ -185,11 +185,15 @@ HEAVY = {
     ),
     "0^-1": (LSTM, rule("algebra", "(c[t] - c[t])^-1 = 1"), "it divides by 0"),
     "1/0^q": (HOCH, rule("algebra", "1/0^q = 1"), "it divides by (0)^q, and no earlier step says"),
-    "0^q": (HOCH, rule("algebra", "0^q*gamma = 0"), "left minus right leaves"),
-    "1/gamma to the power of q": (HOCH, rule("algebra", "(1/gamma)^q*gamma^q = 1"), "it divides by gamma"),
+    "0^q": (HOCH, rule("algebra", "0^q*b = 0"), "left minus right leaves"),
+    "1/b to the power of q": (HOCH, rule("algebra", "(1/b)^q*b^q = 1"), "it divides by b"),
     "a power of a negative number": (HOCH, rule("sign", "(-1)^q >= 0"), "(-1)^q may be negative"),
-    "a power of 1 that is none": (HOCH, rule("algebra", "(gamma/gamma)^q = 1"), "it divides by gamma"),
-    "a power of a sum taken apart": (HOCH, rule("sign", "(norm(W) + m)^q >= norm(W)^q"), "may be negative"),
+    "a power of 1 that is none": (HOCH, rule("algebra", "(b/b)^q = 1"), "it divides by b"),
+    "a power of a sum taken apart": (
+        HOCH,
+        rule("sign", "(norm(W) + gamma)^q >= norm(W)^q"),
+        "may be negative",
+    ),
     "many equations": (
         LSTM,
         rule("algebra", *(f"{a}*{b} = {b} + 1" for a, b in pairwise(LETTERS))),
@@ -258,7 +262,7 @@ HEAVY = {
         HOCH,
         [
             ASSUMED,
-            ("norm(e[0]) <= norm(e[0]) + gamma^q*norm(e[0]) - norm(e[q])", "monotone"),
+            ("norm(e[0]) <= norm(e[0]) + b^q*norm(e[0]) - norm(e[q])", "monotone"),
             (ASSUMED[0], "induction"),
         ],
         "the base case is not among the steps",

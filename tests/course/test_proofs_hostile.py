@@ -66,15 +66,15 @@ PROOFS = {
         ("x_bar = y_bar", "substitute"),
     ],
     "hochreiter_bound": [
-        ("norm(e[0]) <= gamma^0*norm(e[0])", "algebra"),
-        ("norm(e[q]) <= gamma^q*norm(e[0])", "induction hypothesis"),
+        ("norm(e[0]) <= b^0*norm(e[0])", "algebra"),
+        ("norm(e[q]) <= b^q*norm(e[0])", "induction hypothesis"),
         ("e[q+1] = W.T*diag(s[q])*e[q]", "definition"),
         ("norm(e[q+1]) <= norm(W)*largest(s[q])*norm(e[q])", "norm inequality"),
-        ("largest(s[q]) <= m", "hypothesis"),
-        ("m >= 0", "monotone"),
-        ("gamma = norm(W)*m", "definition"),
-        ("norm(e[q+1]) <= gamma^(q+1)*norm(e[0])", "monotone"),
-        ("norm(e[q]) <= gamma^q*norm(e[0])", "induction"),
+        ("largest(s[q]) <= gamma", "hypothesis"),
+        ("gamma >= 0", "monotone"),
+        ("b = norm(W)*gamma", "definition"),
+        ("norm(e[q+1]) <= b^(q+1)*norm(e[0])", "monotone"),
+        ("norm(e[q]) <= b^q*norm(e[0])", "induction"),
     ],
 }
 NEEDED = {

@@ -5,16 +5,16 @@ import pytest
 from vglib.course.proofs import check, worlds
 
 NAME = "hochreiter_bound"
-BASE = ("norm(e[0]) <= gamma^0*norm(e[0])", "algebra")
-ASSUMED = ("norm(e[q]) <= gamma^q*norm(e[0])", "induction hypothesis")
+BASE = ("norm(e[0]) <= b^0*norm(e[0])", "algebra")
+ASSUMED = ("norm(e[q]) <= b^q*norm(e[0])", "induction hypothesis")
 BACK = ("e[q+1] = W.T*diag(s[q])*e[q]", "definition")
 PARTS = ("norm(e[q+1]) <= norm(W)*largest(s[q])*norm(e[q])", "norm inequality")
-FLAT = ("largest(s[q]) <= m", "hypothesis")
-POSITIVE = ("m >= 0", "monotone")
-GAMMA = ("gamma = norm(W)*m", "definition")
-ONE_STEP = ("norm(e[q+1]) <= gamma*norm(e[q])", "monotone")
-NEXT = ("norm(e[q+1]) <= gamma^(q+1)*norm(e[0])", "monotone")
-CLAIM = ("norm(e[q]) <= gamma^q*norm(e[0])", "induction")
+FLAT = ("largest(s[q]) <= gamma", "hypothesis")
+POSITIVE = ("gamma >= 0", "monotone")
+GAMMA = ("b = norm(W)*gamma", "definition")
+ONE_STEP = ("norm(e[q+1]) <= b*norm(e[q])", "monotone")
+NEXT = ("norm(e[q+1]) <= b^(q+1)*norm(e[0])", "monotone")
+CLAIM = ("norm(e[q]) <= b^q*norm(e[0])", "induction")
 
 RIGHT = {
     "as one writes it": [BASE, ASSUMED, BACK, PARTS, FLAT, POSITIVE, GAMMA, ONE_STEP, NEXT, CLAIM],
@@ -30,7 +30,7 @@ RIGHT = {
             GAMMA,
             ONE_STEP,
             POSITIVE,
-            ("gamma >= 0", "sign"),
+            ("b >= 0", "sign"),
             BASE,
             ASSUMED,
             (*NEXT, 5, 7, 9),
@@ -39,25 +39,25 @@ RIGHT = {
     ],
     "the base case last": [ASSUMED, BACK, PARTS, FLAT, POSITIVE, GAMMA, ONE_STEP, NEXT, BASE, CLAIM],
     "the base case as an equation": [
-        ("gamma^0*norm(e[0]) = norm(e[0])", "algebra"),
+        ("b^0*norm(e[0]) = norm(e[0])", "algebra"),
         *[ASSUMED, BACK, PARTS, FLAT, POSITIVE, GAMMA, ONE_STEP, NEXT, CLAIM],
     ],
     "the other way round": [
-        ("gamma^0*norm(e[0]) >= norm(e[0])", "algebra"),
-        ("gamma^q*norm(e[0]) >= norm(e[q])", "induction hypothesis"),
-        *[BACK, ("m >= largest(s[q])", "hypothesis"), ("0 <= m", "monotone"), GAMMA],
+        ("b^0*norm(e[0]) >= norm(e[0])", "algebra"),
+        ("b^q*norm(e[0]) >= norm(e[q])", "induction hypothesis"),
+        *[BACK, ("gamma >= largest(s[q])", "hypothesis"), ("0 <= gamma", "monotone"), GAMMA],
         ("largest(s[q])*norm(W)*norm(e[q]) >= norm(e[q+1])", "norm inequality"),
-        ("norm(e[0])*gamma^(q+1) >= norm(e[q+1])", "monotone"),
-        ("gamma^q*norm(e[0]) >= norm(e[q])", "induction"),
+        ("norm(e[0])*b^(q+1) >= norm(e[q+1])", "monotone"),
+        ("b^q*norm(e[0]) >= norm(e[q])", "induction"),
     ],
-    "without gamma": [
-        ("norm(e[0]) <= (norm(W)*m)^0*norm(e[0])", "algebra"),
-        ("norm(e[q]) <= (norm(W)*m)^q*norm(e[0])", "induction hypothesis"),
+    "without b": [
+        ("norm(e[0]) <= (norm(W)*gamma)^0*norm(e[0])", "algebra"),
+        ("norm(e[q]) <= (norm(W)*gamma)^q*norm(e[0])", "induction hypothesis"),
         *[BACK, PARTS, FLAT, POSITIVE],
-        ("norm(e[q+1]) <= norm(W)*m*norm(e[q])", "monotone"),
-        ("norm(e[q+1]) <= (norm(W)*m)^(q+1)*norm(e[0])", "monotone"),
-        ("norm(e[q]) <= (norm(W)*m)^q*norm(e[0])", "induction"),
-        *[GAMMA, ("norm(e[q]) <= gamma^q*norm(e[0])", "substitute")],
+        ("norm(e[q+1]) <= norm(W)*gamma*norm(e[q])", "monotone"),
+        ("norm(e[q+1]) <= (norm(W)*gamma)^(q+1)*norm(e[0])", "monotone"),
+        ("norm(e[q]) <= (norm(W)*gamma)^q*norm(e[0])", "induction"),
+        *[GAMMA, ("norm(e[q]) <= b^q*norm(e[0])", "substitute")],
     ],
     "every norm by itself": [
         *[BASE, ASSUMED],
@@ -67,8 +67,8 @@ RIGHT = {
         ("norm(diag(s[q])) = largest(s[q])", "norm inequality"),
         *[FLAT, POSITIVE, BACK],
         ("norm(e[q+1]) <= norm(W)*norm(diag(s[q]))*norm(e[q])", "monotone", 3, 4, 5, 9),
-        ("norm(e[q+1]) <= norm(W)*m*norm(e[q])", "monotone", 6, 7, 10),
-        *[GAMMA, ("norm(e[q+1]) <= gamma*norm(e[q])", "substitute", 11, 12), NEXT, CLAIM],
+        ("norm(e[q+1]) <= norm(W)*gamma*norm(e[q])", "monotone", 6, 7, 10),
+        *[GAMMA, ("norm(e[q+1]) <= b*norm(e[q])", "substitute", 11, 12), NEXT, CLAIM],
     ],
     "an inequality for the diagonal matrix": [
         *[
@@ -84,32 +84,40 @@ RIGHT = {
         *[ONE_STEP, NEXT, CLAIM],
     ],
     "multiplied, then chained": [
-        *[BASE, ASSUMED, BACK, PARTS, FLAT, POSITIVE, GAMMA, ONE_STEP, ("gamma >= 0", "sign", 6, 7)],
-        ("gamma*norm(e[q]) <= gamma*(gamma^q*norm(e[0]))", "monotone", 2, 9),
-        ("norm(e[q+1]) <= gamma*(gamma^q*norm(e[0]))", "transitivity", 8, 10),
-        ("norm(e[q+1]) <= gamma^(q+1)*norm(e[0])", "algebra", 11),
+        *[BASE, ASSUMED, BACK, PARTS, FLAT, POSITIVE, GAMMA, ONE_STEP, ("b >= 0", "sign", 6, 7)],
+        ("b*norm(e[q]) <= b*(b^q*norm(e[0]))", "monotone", 2, 9),
+        ("norm(e[q+1]) <= b*(b^q*norm(e[0]))", "transitivity", 8, 10),
+        ("norm(e[q+1]) <= b^(q+1)*norm(e[0])", "algebra", 11),
         (*CLAIM, 1, 12),
     ],
     "largest is kept while the induction hypothesis goes in": [
         *[BASE, ASSUMED, BACK, PARTS],
-        ("norm(e[q+1]) <= norm(W)*largest(s[q])*gamma^q*norm(e[0])", "monotone", 2, 4),
-        *[FLAT, POSITIVE, GAMMA, ("gamma^q >= 0", "sign", 7, 8), (*NEXT, 5, 6, 7, 8, 9), CLAIM],
+        ("norm(e[q+1]) <= norm(W)*largest(s[q])*b^q*norm(e[0])", "monotone", 2, 4),
+        *[FLAT, POSITIVE, GAMMA, ("b^q >= 0", "sign", 7, 8), (*NEXT, 5, 6, 7, 8, 9), CLAIM],
     ],
     "in mathematicians' signs": [
-        ("‖e₀‖ ≤ γ^0·‖e₀‖", "base case"),
-        ("‖e_{q}‖ ≤ γ^q·‖e₀‖", "induction hypothesis"),
+        ("‖e₀‖ ≤ b^0·‖e₀‖", "base case"),
+        ("‖e_{q}‖ ≤ b^q·‖e₀‖", "induction hypothesis"),
         ("e_{q+1} = Wᵀ·diag(s_{q})·e_{q}", "definition"),
         ("‖e_{q+1}‖ ≤ ‖W‖·largest(s_{q})·‖e_{q}‖", "norm inequality"),
-        *[FLAT, POSITIVE, ("γ = ‖W‖·m", "definition"), ("‖e_{q+1}‖ ≤ γ^{q+1}·‖e₀‖", "monotone")],
-        ("‖e_{q}‖ ≤ γ^q·‖e₀‖", "induction"),
+        *[FLAT, POSITIVE, ("b = ‖W‖·γ", "definition"), ("‖e_{q+1}‖ ≤ b^{q+1}·‖e₀‖", "monotone")],
+        ("‖e_{q}‖ ≤ b^q·‖e₀‖", "induction"),
     ],
     "the hypothesis at another q, too": [
-        *[BASE, ASSUMED, BACK, PARTS, ("largest(s[q+1]) <= m", "hypothesis"), ("0 <= m", "monotone"), GAMMA],
+        *[
+            BASE,
+            ASSUMED,
+            BACK,
+            PARTS,
+            ("largest(s[q+1]) <= gamma", "hypothesis"),
+            ("0 <= gamma", "monotone"),
+            GAMMA,
+        ],
         *[FLAT, ONE_STEP, NEXT, CLAIM],
     ],
     "steps that are not needed": [
-        *[BASE, ("gamma^(q+1) = gamma*gamma^q", "algebra"), ASSUMED, BACK, PARTS, FLAT, POSITIVE, GAMMA],
-        *[("norm(e[q+1]) >= 0", "sign"), NEXT, ("gamma^(q+2) = gamma^2*gamma^q", "algebra"), CLAIM],
+        *[BASE, ("b^(q+1) = b*b^q", "algebra"), ASSUMED, BACK, PARTS, FLAT, POSITIVE, GAMMA],
+        *[("norm(e[q+1]) >= 0", "sign"), NEXT, ("b^(q+2) = b^2*b^q", "algebra"), CLAIM],
     ],
 }
 
@@ -136,7 +144,7 @@ WRONG = {
         [ASSUMED, BACK, PARTS, FLAT, POSITIVE, GAMMA, ONE_STEP, NEXT, CLAIM],
         9,
         "the base case is not among the steps that it uses: the claim at q = 0, "
-        "norm(e[0]) <= gamma^0*norm(e[0]). Without it nothing begins.",
+        "norm(e[0]) <= b^0*norm(e[0]). Without it nothing begins.",
     ),
     "a base case about nothing": (
         [("0 <= 0", "algebra"), ASSUMED, BACK, PARTS, FLAT, POSITIVE, GAMMA, ONE_STEP, NEXT, CLAIM],
@@ -149,19 +157,19 @@ WRONG = {
         "that is the claim at q = 0, the base case: it is to be shown, not assumed",
     ),
     "the base case of something else": (
-        [("norm(e[0]) <= gamma*norm(e[0])", "algebra")],
+        [("norm(e[0]) <= b*norm(e[0])", "algebra")],
         1,
         "may be negative",
     ),
     "the base case not given its number": (
         [BASE, ASSUMED, BACK, PARTS, FLAT, POSITIVE, GAMMA, ONE_STEP, NEXT, (*CLAIM, 2, 9)],
         10,
-        "Without it nothing begins. It needs step 1 (norm(e[0]) <= gamma^0*norm(e[0])) as well",
+        "Without it nothing begins. It needs step 1 (norm(e[0]) <= b^0*norm(e[0])) as well",
     ),
     "no step": (
         [BASE, ASSUMED, CLAIM],
         3,
-        "the claim at q+1 is not among the steps that it uses: norm(e[q+1]) <= gamma^(q+1)*norm(e[0]) has to "
+        "the claim at q+1 is not among the steps that it uses: norm(e[q+1]) <= b^(q+1)*norm(e[0]) has to "
         "follow from the claim at q.",
     ),
     "one step is not all of them": (
@@ -177,7 +185,7 @@ WRONG = {
     "the claim at q+1 from the claim at q, by nothing": (
         [BASE, ASSUMED, NEXT, CLAIM],
         3,
-        "as far as the inequalities used here say, gamma*gamma^q*norm(e[0]) - norm(e[q+1]) may be negative",
+        "as far as the inequalities used here say, b*b^q*norm(e[0]) - norm(e[q+1]) may be negative",
     ),
     "q+1 put in for q": (
         [BASE, ASSUMED, (NEXT[0], "substitute"), CLAIM],
@@ -196,17 +204,17 @@ WRONG = {
         "that is not what may be assumed. The induction hypothesis is the claim at q: norm(e[q]) <= ",
     ),
     "a stronger claim assumed": (
-        [BASE, ("norm(e[q]) = gamma^q*norm(e[0])", "induction hypothesis")],
+        [BASE, ("norm(e[q]) = b^q*norm(e[0])", "induction hypothesis")],
         2,
         "that is not what may be assumed",
     ),
     "the other direction assumed": (
-        [BASE, ("norm(e[q]) >= gamma^q*norm(e[0])", "induction hypothesis")],
+        [BASE, ("norm(e[q]) >= b^q*norm(e[0])", "induction hypothesis")],
         2,
         "that is not what may be assumed",
     ),
     "strictly less assumed": (
-        [BASE, ("norm(e[q]) < gamma^q*norm(e[0])", "induction hypothesis")],
+        [BASE, ("norm(e[q]) < b^q*norm(e[0])", "induction hypothesis")],
         2,
         "that is not what may be assumed",
     ),
@@ -231,7 +239,7 @@ WRONG = {
         "may be negative",
     ),
     "a bound that only holds for q > 0": (
-        [BASE, ASSUMED, BACK, PARTS, FLAT, POSITIVE, GAMMA, ("gamma^q <= gamma^(q+1) + 1", "monotone")],
+        [BASE, ASSUMED, BACK, PARTS, FLAT, POSITIVE, GAMMA, ("b^q <= b^(q+1) + 1", "monotone")],
         8,
         "may be negative",
     ),
@@ -260,63 +268,71 @@ WRONG = {
         1,
         "The definition is e[q+1] = W.T*diag(s[q])*e[q]",
     ),
-    "the slopes at least m": ([("largest(s[q]) >= m", "hypothesis")], 1, "nothing of the kind is given"),
-    "m = 1": ([("m = 1", "hypothesis")], 1, "The hypotheses are: largest(s[q]) <= m"),
-    "largest of a matrix": ([("largest(W) <= m", "hypothesis")], 1, "largest takes a column of n numbers"),
+    "the slopes at least gamma": (
+        [("largest(s[q]) >= gamma", "hypothesis")],
+        1,
+        "nothing of the kind is given",
+    ),
+    "gamma = 1": ([("gamma = 1", "hypothesis")], 1, "The hypotheses are: largest(s[q]) <= gamma"),
+    "largest of a matrix": (
+        [("largest(W) <= gamma", "hypothesis")],
+        1,
+        "largest takes a column of n numbers",
+    ),
     "the slopes used in silence": (
         [BACK, PARTS, GAMMA, ONE_STEP],
         4,
-        "It needs the hypothesis largest(s[q]) <= m",
+        "It needs the hypothesis largest(s[q]) <= gamma",
     ),
-    "gamma >= 0 used in silence": (
+    "b >= 0 used in silence": (
         [BASE, ASSUMED, BACK, PARTS, FLAT, GAMMA, ONE_STEP, (*NEXT, 2, 6, 7)],
         8,
-        "it multiplies an inequality by m*norm(W), and no step used here says that m*norm(W) >= 0.",
+        "it multiplies an inequality by gamma*norm(W), and no step used here says that gamma*norm(W) >= 0.",
     ),
     "multiplied by what may be negative": (
-        [ASSUMED, ("gamma*norm(e[q]) <= gamma*(gamma^q*norm(e[0]))", "monotone")],
+        [ASSUMED, ("b*norm(e[q]) <= b*(b^q*norm(e[0]))", "monotone")],
         2,
-        "it multiplies an inequality by gamma, and no step used here says that gamma >= 0.",
+        "it multiplies an inequality by b, and no step used here says that b >= 0.",
     ),
     "multiplied by -1": (
-        [ASSUMED, ("-norm(e[q]) <= -gamma^q*norm(e[0])", "monotone")],
+        [ASSUMED, ("-norm(e[q]) <= -b^q*norm(e[0])", "monotone")],
         2,
         "it holds the other way round: turn the sign",
     ),
     "chained against the signs": (
-        [FLAT, ("norm(W)*m <= norm(W)*largest(s[q])", "monotone")],
+        [FLAT, ("norm(W)*gamma <= norm(W)*largest(s[q])", "monotone")],
         2,
         "it holds the other way round: turn the sign",
     ),
     "a larger factor put on the smaller side": (
-        [BACK, PARTS, FLAT, ("norm(W)*m*norm(e[q]) >= norm(e[q+1]) + 1", "monotone")],
+        [BACK, PARTS, FLAT, ("norm(W)*gamma*norm(e[q]) >= norm(e[q+1]) + 1", "monotone")],
         4,
         "may be negative",
     ),
-    "gamma >= 0 from nothing": ([("gamma >= 0", "sign")], 1, "gamma may be negative"),
-    "gamma > 0": (
-        [FLAT, POSITIVE, GAMMA, ("gamma > 0", "sign")],
+    "b >= 0 from nothing": ([("b >= 0", "sign")], 1, "b may be negative"),
+    "b > 0": (
+        [FLAT, POSITIVE, GAMMA, ("b > 0", "sign")],
         4,
         "may be 0",
     ),
-    "m >= 0 by its sign": ([FLAT, ("m >= 0", "sign")], 2, "sign is not its rule; monotone is"),
+    "gamma >= 0 by its sign": ([FLAT, ("gamma >= 0", "sign")], 2, "sign is not its rule; monotone is"),
     "two exponents added": (
-        [BASE, ASSUMED, ("gamma^(q+1)*norm(e[0]) = gamma^q*norm(e[0]) + gamma*norm(e[0])", "algebra")],
+        [BASE, ASSUMED, ("b^(q+1)*norm(e[0]) = b^q*norm(e[0]) + b*norm(e[0])", "algebra")],
         3,
         "left minus right leaves",
     ),
-    "a power of a sum": ([("(gamma + m)^q = gamma^q + m^q", "algebra")], 1, "left minus right leaves"),
+    "a power of a sum": ([("(b + gamma)^q = b^q + gamma^q", "algebra")], 1, "left minus right leaves"),
     "a power of a negative": (
-        [("(-gamma)^q = gamma^q", "algebra")],
+        [("(-b)^q = b^q", "algebra")],
         1,
         "left minus right leaves",
     ),
     "0 to the power of q": ([("0^q = 0", "algebra")], 1, "left minus right leaves"),
-    "a power is not negative": ([("gamma^q >= 0", "sign")], 1, "gamma^q may be negative"),
-    "an even power of q": ([("gamma^q = gamma^2", "algebra")], 1, "left minus right leaves"),
-    "a power that grows": ([("gamma^q <= gamma^(q+1)", "algebra")], 1, "may be negative"),
+    "a power is not negative": ([("b^q >= 0", "sign")], 1, "b^q may be negative"),
+    "an even power of q": ([("b^q = b^2", "algebra")], 1, "left minus right leaves"),
+    "a power that grows": ([("b^q <= b^(q+1)", "algebra")], 1, "may be negative"),
     "one step at q+1": (
-        [ASSUMED, ("norm(e[q+1]) <= gamma^q*norm(e[q+1])", "monotone")],
+        [ASSUMED, ("norm(e[q+1]) <= b^q*norm(e[q+1])", "monotone")],
         2,
         "may be negative",
     ),
@@ -326,7 +342,7 @@ WRONG = {
         "may be negative",
     ),
     "counted down": (
-        [("norm(e[q-1]) <= gamma^(q-1)*norm(e[0])", "induction hypothesis")],
+        [("norm(e[q-1]) <= b^(q-1)*norm(e[0])", "induction hypothesis")],
         1,
         "steps back are counted up",
     ),
@@ -358,10 +374,10 @@ WRONG = {
     "another claim by induction": (
         [BASE, ASSUMED, ("norm(e[q]) <= norm(e[0])", "induction")],
         3,
-        "the rule ends with the claim and with nothing else: norm(e[q]) <= gamma^q*norm(e[0])",
+        "the rule ends with the claim and with nothing else: norm(e[q]) <= b^q*norm(e[0])",
     ),
     "monotone for an equation": (
-        [ASSUMED, ("gamma = gamma", "monotone")],
+        [ASSUMED, ("b = b", "monotone")],
         2,
         "equation is right, but monotone is",
     ),

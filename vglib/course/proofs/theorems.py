@@ -149,19 +149,19 @@ _HOCHREITER = Theorem(
     "that comes in, and the loss reads no earlier state. One step back multiplies by the slopes of φ and by "
     "Wᵀ. The proof is by induction: the claim at 0; the claim at one q, assumed; with that the claim at q+1; "
     "and so the claim.",
-    "`e[q]`, `e[q+1]`, `e[0]` are messages, `gamma^q` and `gamma^(q+1)` powers. `norm(…)` or `‖…‖` is the "
+    "`e[q]`, `e[q+1]`, `e[0]` are messages, `b^q` and `b^(q+1)` powers. `norm(…)` or `‖…‖` is the "
     "length of a column and of a matrix its spectral norm, the most that it stretches a column. `diag(v)` is "
     "the diagonal matrix with the entries of the column `v`, `largest(v)` the size of its largest entry.",
     {
         "e": Symbol("the message after q steps back, a column of n numbers", _C, timed=True),
         "s": Symbol("the slopes φ′ of the n units that it meets next", _C, timed=True),
         "W": Symbol("the recurrent weights, n×n", ("n", "n")),
-        "m": Symbol("a bound of the slopes: 1 for tanh, 1/4 for σ"),
-        "gamma": Symbol("what one step back multiplies a length by at most; `γ` will do"),
+        "gamma": Symbol("a bound of the slopes: 1 for tanh, 1/4 for σ; `γ` will do"),
+        "b": Symbol("what one step back multiplies a length by at most"),
     },
-    (Fact("e[q+1] = W.T*diag(s[q])*e[q]", "at every q", True), Fact("gamma = norm(W)*m")),
-    (Fact("largest(s[q]) <= m", "at every q", True),),
-    (Fact("norm(e[q]) <= gamma^q*norm(e[0])", "for q = 0, 1, 2, …", True),),
+    (Fact("e[q+1] = W.T*diag(s[q])*e[q]", "at every q", True), Fact("b = norm(W)*gamma")),
+    (Fact("largest(s[q]) <= gamma", "at every q", True),),
+    (Fact("norm(e[q]) <= b^q*norm(e[0])", "for q = 0, 1, 2, …", True),),
     (
         *("definition", "hypothesis", "algebra", "substitute", "sign", "norm inequality", "monotone"),
         *("induction hypothesis", "induction"),

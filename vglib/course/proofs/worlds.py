@@ -181,20 +181,20 @@ def _hochreiter(stated: Set[int], rng: np.random.Generator) -> World:
     e = [rng.normal(size=(n, 1))]
     for slope in slopes:
         e.append(W.T @ (slope * e[-1]))
-    m = float(rng.normal())
+    gamma = float(rng.normal())
     if 0 in stated:
-        m = float(max(np.max(np.abs(slope)) for slope in slopes) * rng.uniform(1, 1.3))
-    gamma = float(np.linalg.norm(W, 2)) * m
+        gamma = float(max(np.max(np.abs(slope)) for slope in slopes) * rng.uniform(1, 1.3))
+    b = float(np.linalg.norm(W, 2)) * gamma
     if INDUCTION in stated and q:
         # Of the message at q nothing is known but the claim.
         e[q] = rng.normal(size=(n, 1))
         for k in (q, q + 1, q + 2):
             e[k + 1] = W.T @ (slopes[k] * e[k])
         if 0 not in stated:
-            m, gamma = abs(m), abs(gamma)
+            gamma, b = abs(gamma), abs(b)
         e[0] = rng.normal(size=(n, 1))
-        e[0] *= rng.uniform(1, 1.3) * np.linalg.norm(e[q]) / (gamma**q * np.linalg.norm(e[0]))
-    values: dict[str, Any] = {"W": W, "m": m, "gamma": gamma, "e[0]": e[0], "s[0]": slopes[0]}
+        e[0] *= rng.uniform(1, 1.3) * np.linalg.norm(e[q]) / (b**q * np.linalg.norm(e[0]))
+    values: dict[str, Any] = {"W": W, "gamma": gamma, "b": b, "e[0]": e[0], "s[0]": slopes[0]}
     for k in range(3):
         values |= {write(["step", "e", k]): e[q + k], write(["step", "s", k]): slopes[q + k]}
     return World(values, q=q)
