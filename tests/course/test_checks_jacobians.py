@@ -107,14 +107,15 @@ def test_a_wrong_answer_is_told_what_is_wrong(task, answer, words):
     assert words in str(failed.value)
 
 
-def test_the_right_ways_pass():
+def test_the_right_ways_of_the_functions_pass():
     right = {
         "predictions": lambda: RIGHT,
         "surprise": relay(lambda r: r, lambda r: 3 - r),
         "vector_log_gain": gain,
         "find_gain": bisect,
     }
-    for task in find("jacobians").tasks:
+    # Right and wrong proofs have tests of their own.
+    for task in set(find("jacobians").tasks) - {"hochreiter-bound"}:
         self_check("jacobians", task, right)
 
 

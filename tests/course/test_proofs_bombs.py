@@ -216,7 +216,7 @@ HEAVY = {
             *rule(
                 "sign", *(f"norm(e[q]) + {k}*norm(W)*norm(e[0]) >= {k}*norm(W)*norm(e[0])" for k in range(20))
             ),
-            *rule("monotone", *(f"norm(e[q+1]) <= norm(e[q]) + {k}*norm(W)*m" for k in range(20))),
+            *rule("monotone", *(f"norm(e[q+1]) <= norm(e[q]) + {k}*norm(W)*gamma" for k in range(20))),
         ],
         "may be negative",
     ),

@@ -8,6 +8,7 @@ import numpy as np
 
 from vglib.course.calling import Call
 from vglib.course.checks.compare import array, compare, predictions
+from vglib.course.checks.proving import prove
 from vglib.course.checks.topic import Topic
 from vglib.course.given.jacobians import draw_network, log_norm_at
 
@@ -226,3 +227,8 @@ def _find_gain(call: Call, rng: np.random.Generator) -> str:
             f"{i + 1:7d}  {g:4.2f}  {g * radius:6.2f} {around[0]:19d} {round(got) + 0:5d} {around[1]:7d}"
         )
     return "\n".join(rows)
+
+
+@checks.check("hochreiter-bound")
+def _hochreiter_bound(call: Call, rng: np.random.Generator) -> str:
+    return prove(call, "hochreiter_bound", "hochreiter_bound")
