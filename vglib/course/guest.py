@@ -22,7 +22,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 
 from vglib.course.calling import answer
@@ -81,6 +81,9 @@ def main(descriptor: int, limits: dict[str, int], folders: tuple[str, ...] = ())
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
+    # Should the machine run out of memory all the same, then let it take this process.
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("1000")
     os.makedirs(os.environ["HOME"], exist_ok=True)
     shell = _shell()
     for name, value in limits.items():

@@ -96,13 +96,18 @@ def read(path: Path) -> bytes:
         if error.errno == errno.ELOOP:
             raise Refused("it is a symbolic link; a file is wanted") from None
         raise Refused(f"it cannot be opened ({error.strerror})") from None
-    with open(descriptor, "rb") as file:
+    try:
         about = os.fstat(descriptor)
         if not stat.S_ISREG(about.st_mode):
             raise Refused(f"it is no file but {_kind(about.st_mode)}")
         if about.st_size > MAX_FILE:
             raise Refused(f"it has {about.st_size / 2**20:,.0f} MB; {MAX_FILE // 2**20} MB are allowed")
-        data = file.read(MAX_FILE + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise Refused(f"it cannot be read ({error.strerror})") from None
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_FILE:
         raise Refused(f"it has more than {MAX_FILE // 2**20} MB")
     return data
