@@ -8,7 +8,8 @@ from pathlib import Path
 
 from vglib.course.checkout import CannotRunError, require, root
 
-# Holds labconfig/default_setting_overrides.json: Markdown opens as a notebook, no news are fetched.
+# Holds labconfig/: Markdown opens as a notebook, no news are fetched (default_setting_overrides.json), and
+# nbgrader's buttons, which are for instructors, stay away where it is installed (page_config.json).
 CONFIG = Path(__file__).resolve().parent
 
 
