@@ -36,7 +36,7 @@ exercises: environment ## write the exercises as learners get them (ARGS="FOLDER
 	@$(VGLIB) exercises $(ARGS)
 
 grade: environment ## grade what was handed in: make grade SUBMISSIONS=folder (ARGS="--jobs 4")
-	@$(VGLIB) grade $(SUBMISSIONS) $(ARGS)
+	@$(VGLIB) grade $(if $(SUBMISSIONS),"$(SUBMISSIONS)") $(ARGS)
 
 environment: ## set up .venv with everything in it
 	@$(PYTHON) vglib/course/environment.py

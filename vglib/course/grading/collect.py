@@ -86,8 +86,8 @@ class _Search:
             elif _is_notebook(entry.name):
                 student, _, name = entry.name[:-6].rpartition("_")
                 topic, problem = self._topic(name, entry.name)
-                if problem and not topic:
-                    problem = f"its name is not STUDENT_TOPIC.ipynb: {problem}"
+                if not student or not topic:
+                    problem = f"its name is not STUDENT_TOPIC.ipynb{problem and f': {problem}'}"
                 self._add(student or entry.name, topic, path, problem)
             elif entry.is_symlink():
                 self._add(entry.name, "", path, "it is a symbolic link")

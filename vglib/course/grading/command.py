@@ -87,8 +87,8 @@ def run(options: Options) -> int:
     submissions = options.submissions.resolve()
     if not submissions.is_dir():
         raise CannotRunError(f"there is no folder {submissions}")
+    _must_be_apart(submissions, options.course.resolve(), options)
     folder = Folder.open(options.course, url=options.url)
-    _must_be_apart(submissions, folder.path, options)
     try:
         found = collect(submissions, NAMES)
     except OSError as error:
@@ -190,20 +190,17 @@ class _Grading:
 
     def _taken(self, one: Found, bar: Any) -> _Todo | None:
         """Let a submission in, or say why not."""
+        released = self.released[one.topic]
         try:
-            data = read(one.path)
-            if not data.strip():
-                raise Refused("it is empty")
+            data, handed_in = _read(one.path)
             # Whoever hands in again gets other inputs, and what was right under others is looked at again.
-            about = json.dumps(self.released[one.topic], sort_keys=True).encode()
+            about = json.dumps(released, sort_keys=True).encode()
             digest = hashlib.sha256(b"\0".join([__version__.encode(), about, data])).hexdigest()
             if not self.options.again and self._is_kept(one, digest):
                 return None
-            submission = rebuild(self.released[one.topic], parse(data))
-            handed_in = _time(one.path.stat().st_mtime)
-        except (Refused, FileNotFoundError) as error:
-            gone = "it has gone while others were graded"
-            self._refuse(one, str(error) if isinstance(error, Refused) else gone, bar)
+            submission = rebuild(released, parse(data))
+        except Refused as refused:
+            self._refuse(one, str(refused), bar)
             self._note(one)
             return None
         seed = (self.secret, int(digest[:15], 16))
@@ -306,9 +303,23 @@ class _Grading:
             print(f"pages: {self.folder.path / 'feedback'}")
 
 
-def _time(seconds: float) -> str:
-    """Return a time in UTC; that of a file may be any number."""
+def _read(path: Path) -> tuple[bytes, str]:
+    """Return the bytes of a submission and the time of its file.
+
+    Raises
+    ------
+    Refused
+        Whatever is wrong with it: no learner's file may stop the others from being graded.
+    """
     try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-    except (ValueError, OverflowError, OSError):
-        return datetime.fromtimestamp(0, UTC).isoformat(timespec="seconds")
+        data = read(path)
+        seconds = path.lstat().st_mtime
+    except OSError as error:
+        raise Refused(f"it cannot be read ({error.strerror})") from None
+    if not data.strip():
+        raise Refused("it is empty")
+    try:
+        when = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):  # a file's time may be any number
+        when = datetime.fromtimestamp(0, UTC)
+    return data, when.isoformat(timespec="seconds")

@@ -120,7 +120,8 @@ def probe(*, secret: Path | None = None, quick: bool = False) -> list[Finding]:
     quick
         Leave out what takes seconds: that too much time or memory ends it, and that nothing outlives it.
     """
-    limits = replace(Limits(), cell=20.0, start=30.0)
+    # Children share their parent's memory, and it counts for each of them: many of them have a lot of it.
+    limits = replace(Limits(), cell=20.0, start=30.0, memory=2**34)
     look = [
         str(path)
         for path in (secret, Path.home() / ".bashrc", Path.home() / ".ssh", Path("/etc/shadow"))
