@@ -169,7 +169,9 @@ class _Grading:
         notebook = self.released[topic] = released(self.options.exercises, topic)
         book.prepare(topic, notebook)
         text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
-        write(self.folder.path / "release" / topic / f"{topic}.ipynb", text)
+        # Formgrader lists the topics that it finds among the sources.
+        for stage in ("source", "release"):
+            write(self.folder.path / stage / topic / f"{topic}.ipynb", text)
 
     def _batches(self, found: Sequence[Found], bar: Any) -> Iterator[list[_Todo]]:
         """Yield what is to be graded, in parts that fit into memory."""
@@ -211,7 +213,8 @@ class _Grading:
     def _is_kept(self, one: Found, digest: str) -> bool:
         """Return whether this very submission has been graded."""
         path = self.folder.record(one.topic, one.student)
-        if not path.is_file():
+        # nbgrader's own autograder takes the notebook away before it is refused.
+        if not (path.is_file() and self.folder.autograded(one.topic, one.student).is_file()):
             return False
         record = records.read(path)
         if record["digest"] != digest or record["status"] != "graded":

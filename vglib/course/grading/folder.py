@@ -6,10 +6,10 @@
       records/            one JSON file a submission: what it earned; the gradebook can be made again from it
       autograded/         rebuilt notebooks with marks, as nbgrader's formgrader shows them
       feedback/           one page a submission, for the learner
-      release/            what was released
+      source/, release/   what was released: formgrader lists the topics that it finds there
       grades.csv          one line a submission;  tasks.csv: one line a task
       secret              the seed of the hidden inputs
-      nbgrader_config.py  tells nbgrader where all this is
+      nbgrader_config.py  tells nbgrader where all this is;  exchange/: an empty folder that it asks for
 
 Nobody but the instructor may look into it: marks are nobody else's business.
 There is no ``submitted`` folder on purpose: nbgrader's own button *autograde* would run what lies there
