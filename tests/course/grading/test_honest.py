@@ -13,7 +13,8 @@ CELLS = {
     "quit": "import sys\nsys.exit('enough')",
     "magics": (
         "%matplotlib inline\n%load_ext autoreload\n%autoreload 2\n"
-        "%config InlineBackend.figure_format = 'retina'\n%timeit -n1 -r1 1 + 1\n!ls\nfiles = !ls /\n%env\n%who\n?print"
+        "%config InlineBackend.figure_format = 'retina'\n"
+        "%timeit -n1 -r1 1 + 1\n!ls\nfiles = !ls /\n%env\n%who\n?print"
     ),
     "a cell magic": "%%time\nx = 1",
     "a shell": "%%bash\necho here",

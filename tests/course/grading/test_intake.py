@@ -63,8 +63,8 @@ def make(tmp_path):
         ("a folder", "no file but a folder"),
         ("a socket", "cannot be opened"),
         ("nothing", "cannot be opened"),
-        ("a large file", "it has 500 MB; 16 MB are allowed"),
-        ("a file a byte too large", "it has 16 MB"),
+        ("a large file", "it has 500 MB; 12 MB are allowed"),
+        ("a file a byte too large", "it has 12 MB"),
     ],
 )
 def test_what_is_no_file_of_a_learners_is_refused(make, kind, why):

@@ -55,7 +55,8 @@ CELLS = {
         "def fill():\n    pairs = []\n    for i in range(100):\n"
         "        pairs += (pair := socket.socketpair())\n        for one in pair:\n"
         "            one.setblocking(False)\n            try:\n"
-        "                while one.send(b'x' * 65536): pass\n            except BlockingIOError: pass\n    time.sleep(9)\n"
+        "                while one.send(b'x' * 65536): pass\n"
+        "            except BlockingIOError: pass\n    time.sleep(9)\n"
         "for i in range(50):\n    below(fill)\ntime.sleep(9)",
         "memory",
     ),

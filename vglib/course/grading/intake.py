@@ -18,7 +18,7 @@ from typing import Any
 
 __all__ = ["Item", "Refused", "Submission", "parse", "read", "rebuild"]
 
-MAX_FILE, MAX_CELLS, MAX_SOURCE = 16 * 2**20, 1000, 2**19
+MAX_FILE, MAX_CELLS, MAX_SOURCE = 12 * 2**20, 1000, 2**19
 # Commas, colons and brackets, that is, values: an empty list is two bytes in a file and sixty in memory.
 MAX_VALUES = 2**19
 

@@ -36,14 +36,17 @@ class Processes:
         self.folders: list[int] = []
 
     def find(self, pid: int) -> None:
-        """Get hold of the first process of the namespace, below a process of this one."""
+        """Get hold of the first process behind the wall, and of the one whose end is the end of all."""
         if not self._walled:
             return
-        depth = _depth(os.getpid())
-        while _depth(pid) <= depth:
-            # Up to the wall, each has started one.
-            (pid,) = _children(pid)
-        self._first, self._handle = pid, os.pidfd_open(pid)
+        # Root has a namespace around the one of the wall. Each process on the way has started one.
+        depth, line = len(_numbers(os.getpid())), [pid]
+        while len(below := _children(line[-1])) == 1:
+            line += below
+        first = [one for one in line if (names := _numbers(one))[-1] == 1 and len(names) > depth]
+        if not first:
+            raise OSError("the processes of the sandbox cannot be told from others")
+        self._first, self._handle = first[-1], os.pidfd_open(first[0])
 
     def memory(self, pid: int) -> int:
         """Return the bytes of memory of a process and all below it, and of the files that they wrote."""
@@ -127,9 +130,9 @@ def _memory(pid: int, walled: bool) -> int:
     return 0
 
 
-def _depth(pid: int) -> int:
-    """Return how many namespaces of processes a process is in, as far as they are seen from here."""
+def _numbers(pid: int) -> list[int]:
+    """Return the numbers of a process in the namespaces of processes that it is in, from here inwards."""
     for line in Path(f"/proc/{pid}/status").read_bytes().split(b"\n"):
         if line.startswith(b"NSpid:"):
-            return len(line.split()) - 1
+            return [int(word) for word in line.split()[1:]]
     raise OSError("this kernel does not tell namespaces of processes apart")

@@ -81,13 +81,13 @@ class Session:
         try:
             ours, theirs = socket.socketpair()
         except OSError as error:
-            raise SandboxError(f"no sandbox can be made: {error.strerror}") from None
+            raise SandboxError(f"no sandbox can be made: {error}") from None
         self._connection = Connection(ours.detach())
         try:
             self._sandbox = Sandbox(code, limits, theirs.detach(), unsafe=unsafe)
         except OSError as error:
             self._connection.close()
-            raise SandboxError(f"no sandbox can be made: {error.strerror}") from None
+            raise SandboxError(f"no sandbox can be made: {error}") from None
         except BaseException:
             self._connection.close()
             raise

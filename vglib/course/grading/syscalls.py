@@ -15,7 +15,7 @@ ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp
 mount umount2 pivot_root chroot move_mount open_tree open_tree_attr fsopen fsconfig fsmount fspick
 mount_setattr
 unshare setns bpf keyctl add_key request_key io_uring_setup io_uring_enter io_uring_register
-perf_event_open userfaultfd fanotify_init open_by_handle_at name_to_handle_at
+perf_event_open userfaultfd fanotify_init inotify_init inotify_init1 open_by_handle_at name_to_handle_at
 memfd_create memfd_secret shmget msgget semget mq_open vmsplice
 socket bind listen accept accept4 connect
 init_module finit_module delete_module kexec_load kexec_file_load reboot swapon swapoff acct quotactl
