@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import html
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,9 +17,45 @@ from typing import Any
 from vglib.course.grading.grade import Result
 from vglib.course.grading.intake import Item
 
-__all__ = ["digest", "graded_notebook", "page"]
+__all__ = ["digest", "graded_notebook", "is_current", "page"]
 
-_LISTED = re.compile(r'(<a href="#([\w-]+)-check">)Test cell</a>')
+_LISTED = re.compile(r'(<a href="#([\w-]+)-check">)Test cell</a> \(Score: ([\d.]+) / ([\d.]+)\)')
+# Should anything of a learner's be taken for markup all the same, it can neither run nor reach anybody.
+# Formulas are set by MathJax, which the template loads from there.
+_MATHJAX = "https://cdnjs.cloudflare.com/ajax/libs/mathjax/"
+_POLICY = (
+    f"default-src 'none'; script-src {_MATHJAX} 'unsafe-eval'; style-src 'unsafe-inline'; "
+    f"img-src data: {_MATHJAX}; font-src data: {_MATHJAX}; connect-src https://api.cdnjs.com; "
+    "base-uri 'none'; form-action 'none'"
+)
+_HEAD = f"""<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">"""
+# Numbers of cells say nothing here; what a check said is to be found at a glance; long lines stay inside.
+_STYLE = """<style>
+div.prompt, a.anchor-link { display: none; }
+div.output_area pre, .rendered_html pre, .rendered_html pre code {
+  white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; }
+div.input_area pre { overflow-x: auto; }
+.rendered_html { overflow-wrap: anywhere; }
+div.output_area { border-left: 4px solid #cccccc; margin: 0.5em 0; }
+div.output_area pre { border: 0; background: none; margin: 0; }
+summary { display: list-item; cursor: pointer; color: #23527c; }
+div.output_area:has(.output_error) { border-left-color: #c0392b; background: #fdf2f0; }
+div.cell:has(a[name$="-check"]) div.output_area:not(:has(.output_error)) {
+  border-left-color: #2e8b57; background: #f1f8f4; }
+div.nbgrader_cell .panel-heading { height: auto; overflow: hidden; }
+div.nbgrader_cell .panel-heading, div.nbgrader_cell .panel-heading a { color: #ffffff; }
+.inner_cell { min-width: 0; }
+#toc ol { list-style: none; padding-left: 0; }
+@media (max-width: 700px) {
+  div.container, div#notebook-container, div#notebook {
+    padding: 0; margin: 0; width: 100%; box-shadow: none; }
+}
+</style>
+</head>"""
+# To the course's own pages, which are elsewhere.
+_BESIDE = re.compile(r'<a href="\.\./[^"]*">(.*?)</a>')
 _MARK = re.compile(r"<!-- vglib ([0-9a-f]{64}) -->")
 
 
@@ -87,7 +124,7 @@ def _verbatim(text: str) -> str:
 
 def digest(notebook: str, scores: Mapping[str, Any], comments: Mapping[str, str]) -> str:
     """Return what a page depends on, as sixty-four letters."""
-    about = json.dumps([notebook, scores, comments], sort_keys=True)
+    about = json.dumps([notebook, scores, comments, _HEAD, _STYLE], sort_keys=True)
     return hashlib.sha256(about.encode()).hexdigest()
 
 
@@ -128,9 +165,25 @@ def page(
             marks["comment"] = comments.get(marks["grade_id"])
     about = {"notebook": topic, "student": student, "score": total, "max_score": most, "late_penalty": 0}
     text, _ = _exporter().from_notebook_node(book, {"nbgrader": about, "metadata": {"name": topic}})
-    # The template calls each of them a test cell; tasks have names.
-    text = _LISTED.sub(r"\1\2</a>", text)
+    # The template calls each of them a test cell, and knows no names.
+    text = _BESIDE.sub(r"\1", _LISTED.sub(_listed, text))
+    changes = {
+        "<title>": f"{_HEAD}\n<title>",
+        "</head>": _STYLE,
+        f"<h4>{topic} (": f"<h4>{html.escape(student)} · {topic} (",
+    }
+    for old, new in changes.items():
+        # Another template would come without the policy, unnoticed.
+        if old not in text:
+            raise ValueError(f"nbgrader's template for pages has no {old!r}")
+        text = text.replace(old, new, 1)
     return f"{text}\n<!-- vglib {digest(notebook, scores, comments)} -->\n"
+
+
+def _listed(found: re.Match[str]) -> str:
+    link, task, score, points = found.groups()
+    sign = "✓" if float(score) >= float(points) else "✗"
+    return f"{sign} {link}{task}</a> (Score: {score} / {points})"
 
 
 @functools.cache
