@@ -6,9 +6,6 @@ import re
 import numpy as np
 import pytest
 
-from vglib.course.calling import local
-from vglib.course.checks import CheckFailed, find
-
 RIGHT = (1 / (1 + math.exp(-2)), 69, math.log(199), 150)
 PREDICTIONS = [
     (0, 0.731, "one bias of 1"),
@@ -28,17 +25,9 @@ PREDICTIONS = [
 ]
 
 
-def told(task, names, seed=7):
-    checks = find("lstm")
-    with pytest.raises(CheckFailed) as failed:
-        checks.run(task, local(names), checks.rng(task, seed))
-    return str(failed.value)
-
-
 @pytest.mark.parametrize(("which", "wrong", "words"), PREDICTIONS)
-def test_a_wrong_prediction_is_explained(which, wrong, words):
-    answer = [wrong if k == which else right for k, right in enumerate(RIGHT)]
-    assert re.search(words, told("predictions", {"predictions": lambda: answer}))
+def test_a_wrong_prediction_is_explained(which, wrong, words, told_of_number):
+    assert re.search(words, told_of_number("lstm", RIGHT, which, wrong))
 
 
 PASSTHROUGHS = [
@@ -49,8 +38,8 @@ PASSTHROUGHS = [
 
 
 @pytest.mark.parametrize("proof", PASSTHROUGHS)
-def test_a_proof_that_forgets_a_path_fails_at_its_first_step(proof):
-    assert "step 1" in told("passthrough", {"passthrough": lambda: proof}).lower()
+def test_a_proof_that_forgets_a_path_fails_at_its_first_step(proof, told):
+    assert "step 1" in told("lstm", "passthrough", {"passthrough": lambda: proof}).lower()
 
 
 def sigmoid(a):
@@ -84,18 +73,20 @@ PEEPHOLES = [
 
 
 @pytest.mark.parametrize(("change", "words"), PEEPHOLES)
-def test_a_wrong_gradient_through_peepholes_is_explained(change, words):
+def test_a_wrong_gradient_through_peepholes_is_explained(change, words, told):
     assert words in told(
-        "peephole-backward", {"peephole_backward": lambda *inputs: backward(*inputs, **change)}
+        "lstm", "peephole-backward", {"peephole_backward": lambda *inputs: backward(*inputs, **change)}
     )
 
 
-def test_rows_in_the_order_of_another_library_are_noticed():
+def test_rows_in_the_order_of_another_library_are_noticed(told):
     def peephole_backward(*inputs):
         d_z, d_p, d_old = backward(*inputs)
         return d_z[[0, 1, 3, 2]], d_p, d_old
 
-    assert "the rows are i, f, g, o" in told("peephole-backward", {"peephole_backward": peephole_backward})
+    assert "the rows are i, f, g, o" in told(
+        "lstm", "peephole-backward", {"peephole_backward": peephole_backward}
+    )
 
 
 LATCH = np.array(
@@ -117,12 +108,12 @@ TABLES = [
 
 @pytest.mark.parametrize(("change", "words"), TABLES)
 @pytest.mark.parametrize("seed", [7, 8, 9])
-def test_a_wrong_table_is_explained(change, words, seed):
+def test_a_wrong_table_is_explained(change, words, seed, told):
     table = LATCH.copy()
     for place, weight in change.items():
         table[place] = weight
-    assert words in told("latch", {"latch": lambda: table}, seed)
+    assert words in told("lstm", "latch", {"latch": lambda: table}, seed)
 
 
-def test_the_table_with_its_axes_turned_is_told_its_shape():
-    assert "it should be (4, 5)" in told("latch", {"latch": lambda: LATCH.T})
+def test_the_table_with_its_axes_turned_is_told_its_shape(told):
+    assert "it should be (4, 5)" in told("lstm", "latch", {"latch": lambda: LATCH.T})

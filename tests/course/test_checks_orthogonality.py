@@ -6,9 +6,6 @@ import re
 import numpy as np
 import pytest
 
-from vglib.course.calling import local
-from vglib.course.checks import CheckFailed, find
-
 RIGHT = (32512, 10, 2 * math.tan(math.radians(179) / 2), 69)
 PREDICTIONS = [
     (0, 4 * 128**2, "that is all entries"),
@@ -28,17 +25,9 @@ PREDICTIONS = [
 ]
 
 
-def told(task, names, seed=7):
-    checks = find("orthogonality")
-    with pytest.raises(CheckFailed) as failed:
-        checks.run(task, local(names), checks.rng(task, seed))
-    return str(failed.value)
-
-
 @pytest.mark.parametrize(("which", "wrong", "words"), PREDICTIONS)
-def test_a_wrong_prediction_is_explained(which, wrong, words):
-    answer = [wrong if k == which else right for k, right in enumerate(RIGHT)]
-    assert re.search(words, told("predictions", {"predictions": lambda: answer}))
+def test_a_wrong_prediction_is_explained(which, wrong, words, told_of_number):
+    assert re.search(words, told_of_number("orthogonality", RIGHT, which, wrong))
 
 
 def by_block(make):
@@ -111,15 +100,17 @@ ROTATIONS = [
 
 @pytest.mark.parametrize(("function", "words"), ROTATIONS)
 @pytest.mark.parametrize("seed", [7, 8, 9])
-def test_wrong_rotations_are_explained(function, words, seed):
-    assert re.search(words, told("nearest-rotations", {"nearest_rotations": function}, seed))
+def test_wrong_rotations_are_explained(function, words, seed, told):
+    assert re.search(words, told("orthogonality", "nearest-rotations", {"nearest_rotations": function}, seed))
 
 
-def test_a_stack_that_is_orthogonal_as_a_whole_is_told_to_be_split():
+def test_a_stack_that_is_orthogonal_as_a_whole_is_told_to_be_split(told):
     def nearest_rotations(W, gates):
         return by_block(lambda block: within(block, -1))(W, 1) if gates == 1 else whole_stack(W, gates)
 
-    assert "Split W first" in told("nearest-rotations", {"nearest_rotations": nearest_rotations})
+    assert "Split W first" in told(
+        "orthogonality", "nearest-rotations", {"nearest_rotations": nearest_rotations}
+    )
 
 
 def backward(X, G, lower=True, other=1.0, half=0.5, transposed=True):
@@ -144,9 +135,11 @@ CAYLEY = [
 
 
 @pytest.mark.parametrize(("change", "words"), CAYLEY)
-def test_a_wrong_gradient_through_cayley_is_explained(change, words):
+def test_a_wrong_gradient_through_cayley_is_explained(change, words, told):
     # Whatever is wrong is seen only from n = 2 on.
-    assert words in told("cayley-backward", {"cayley_backward": lambda *inputs: backward(*inputs, **change)})
+    assert words in told(
+        "orthogonality", "cayley-backward", {"cayley_backward": lambda *inputs: backward(*inputs, **change)}
+    )
 
 
 def start(gain=1.0, variance=2e-5, shrinks=True, triangular=False):
@@ -173,5 +166,5 @@ STARTS = [
 
 
 @pytest.mark.parametrize(("function", "words"), STARTS)
-def test_a_wrong_start_is_explained(function, words):
-    assert words in told("choose-start", {"choose_start": function})
+def test_a_wrong_start_is_explained(function, words, told):
+    assert words in told("orthogonality", "choose-start", {"choose_start": function})

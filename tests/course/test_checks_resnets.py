@@ -6,8 +6,6 @@ import re
 import numpy as np
 import pytest
 
-from vglib.course.calling import local
-from vglib.course.checks import CheckFailed, find
 from vglib.course.given.resnets import stretch
 
 RIGHT = (110 * math.log10(1.2), (10 ** (1 / 100) - 1) / 2, 1140, (1 / 1.01) ** 100)
@@ -27,17 +25,9 @@ PREDICTIONS = [
 ]
 
 
-def told(task, names, seed=7):
-    checks = find("resnets")
-    with pytest.raises(CheckFailed) as failed:
-        checks.run(task, local(names), checks.rng(task, seed))
-    return str(failed.value)
-
-
 @pytest.mark.parametrize(("which", "wrong", "words"), PREDICTIONS)
-def test_a_wrong_prediction_is_explained(which, wrong, words):
-    answer = [wrong if k == which else right for k, right in enumerate(RIGHT)]
-    assert re.search(words, told("predictions", {"predictions": lambda: answer}))
+def test_a_wrong_prediction_is_explained(which, wrong, words, told_of_number):
+    assert re.search(words, told_of_number("resnets", RIGHT, which, wrong))
 
 
 def sigmoid(a):
@@ -86,14 +76,14 @@ BACKWARDS = [
 
 
 @pytest.mark.parametrize(("function", "words"), FORWARDS)
-def test_a_wrong_highway_is_explained(function, words):
-    assert words in told("highway", {"highway": function, "highway_backward": backward})
+def test_a_wrong_highway_is_explained(function, words, told):
+    assert words in told("resnets", "highway", {"highway": function, "highway_backward": backward})
 
 
 @pytest.mark.parametrize(("change", "words"), BACKWARDS)
-def test_a_wrong_gradient_of_the_highway_is_explained(change, words):
+def test_a_wrong_gradient_of_the_highway_is_explained(change, words, told):
     names = {"highway": highway, "highway_backward": lambda *inputs: backward(*inputs, **change)}
-    assert words in told("highway", names)
+    assert words in told("resnets", "highway", names)
 
 
 def size(weights):
@@ -113,11 +103,11 @@ BETAS = [
 
 
 @pytest.mark.parametrize(("function", "words"), BETAS)
-def test_a_wrong_scale_is_explained(function, words):
-    assert words in told("choose-beta", {"choose_beta": function})
+def test_a_wrong_scale_is_explained(function, words, told):
+    assert words in told("resnets", "choose-beta", {"choose_beta": function})
 
 
-def test_trial_and_error_with_the_given_tool_is_a_right_answer_too():
+def test_trial_and_error_with_the_given_tool_is_a_right_answer_too(passes):
     def choose_beta(weights):
         low, high = 1e-6, 1e6
         while high / low > 1.01:
@@ -129,5 +119,4 @@ def test_trial_and_error_with_the_given_tool_is_a_right_answer_too():
             low, high = (low, middle) if far else (middle, high)
         return low
 
-    checks = find("resnets")
-    assert checks.run("choose-beta", local({"choose_beta": choose_beta}), checks.rng("choose-beta", 3))
+    assert passes("resnets", "choose-beta", {"choose_beta": choose_beta}, 3)
