@@ -128,10 +128,11 @@ def _add_grade(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     )
     command.add_argument("--again", action="store_true", help="grade also what has been graded")
     command.add_argument("--no-feedback", action="store_true", help="make no pages for the learners")
-    command.add_argument(
+    workers = command.add_mutually_exclusive_group()
+    workers.add_argument(
         "--jobs", type=_positive, metavar="N", help="how many to grade at a time (default: one a core)"
     )
-    command.add_argument(
+    workers.add_argument(
         "--scheduler", metavar="ADDRESS", help="grade on a Dask cluster, for example tcp://127.0.0.1:8786"
     )
     command.add_argument(
@@ -206,12 +207,15 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
 
 def _exercises(arguments: argparse.Namespace) -> int:
-    from vglib.course.checkout import root
+    from vglib.course.checkout import CannotRunError, root
     from vglib.course.release import release
 
     folder = arguments.folder or root() / "_build" / "exercises"
-    for path in release(root() / "exercises", folder):
-        print(path)
+    try:
+        for path in release(root() / "exercises", folder):
+            print(path)
+    except (OSError, ValueError) as error:
+        raise CannotRunError(f"cannot write the exercises into {folder}: {error}") from None
     return 0
 
 

@@ -47,11 +47,19 @@ def release(source: Path, target: Path) -> list[Path]:
     -------
     list of Path
         The notebooks in `target`, sorted.
+
+    Raises
+    ------
+    ValueError
+        A notebook is damaged, or a solution would stay in it.
     """
     written = []
     for path in sorted(source.glob("*.ipynb")):
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-        text = json.dumps(blank(notebook), indent=1, ensure_ascii=False) + "\n"
+        try:
+            notebook = blank(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
         copy = target / path.name
         target.mkdir(parents=True, exist_ok=True)
         # A file that is written anew would make the pages that offer it out of date.

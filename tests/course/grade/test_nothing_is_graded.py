@@ -288,6 +288,35 @@ def test_ctrl_c_is_one_line(course, notebooks):
     assert (process.returncode, err) == (1, "vglib grade: interrupted\n"), out
 
 
+def test_a_gradebook_is_the_same_from_wherever_it_is_opened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    course = tmp_path / "course"
+    assert Folder.open(course).url == f"sqlite:///{course}/gradebook.db"
+    assert Folder.open(course, url="sqlite:///x.db").url == f"sqlite:///{tmp_path}/x.db"
+    assert Folder.open(course, url="sqlite:////a/x.db").url == "sqlite:////a/x.db"
+    assert Folder.open(course, url="postgresql+psycopg:///x").url == "postgresql+psycopg:///x"
+    (course / "grading.toml").write_text("gradebook = 'sqlite:///y.db'\n")
+    assert Folder.open(course).url == f"sqlite:///{course}/y.db"
+    for url in ("sqlite:///:memory:", "sqlite:///"):
+        with pytest.raises(CannotRunError, match="name a file"):
+            Folder.open(course, url=url)
+
+
+def test_one_or_the_other_kind_of_workers(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["grade", "x", "--jobs", "2", "--scheduler", "tcp://127.0.0.1:1"])
+    assert stop.value.code == 2
+    assert "not allowed with" in capsys.readouterr().err
+
+
+def test_exercises_that_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert cli.main(["exercises", str(tmp_path / "file")]) == 3
+    said = capsys.readouterr().err
+    assert said.startswith(f"vglib exercises: cannot write the exercises into {tmp_path / 'file'}: ")
+    assert said.count("\n") == 1
+
+
 def test_passwords_are_hidden():
     assert gradebook.hidden("postgresql+psycopg://me:secret@here/db") == "postgresql+psycopg://me:***@here/db"
     assert "secret" not in gradebook.hidden("postgresql//me:secret@here/db")

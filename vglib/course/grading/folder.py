@@ -91,7 +91,10 @@ class Folder:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise CannotRunError(f"cannot make the course folder {path}: {error.strerror}") from None
-        return cls(path, limits, url or found or f"sqlite:///{path / 'gradebook.db'}")
+        # What is typed is meant from where it is typed; what stands in the folder, from there.
+        if url:
+            return cls(path, limits, _absolute(url, Path.cwd()))
+        return cls(path, limits, _absolute(found or "sqlite:///gradebook.db", path))
 
     def secret(self) -> int:
         """Return the seed of the hidden inputs, drawn once for the course."""
@@ -159,6 +162,16 @@ class Folder:
                 with contextlib.suppress(OSError):
                     path.unlink()
             yield
+
+
+def _absolute(url: str, base: Path) -> str:
+    """Return the URL of a database that is the same for nbgrader, wherever that is started."""
+    kind, found, file = url.partition(":///")
+    if not found or not kind.startswith("sqlite") or file.startswith("/"):
+        return url
+    if not file or file.startswith(":memory:"):
+        raise CannotRunError(f"the gradebook {url} would be gone at the end of the run: name a file")
+    return f"{kind}:///{base.resolve() / file}"
 
 
 def write(path: Path, text: str, mode: int = 0o644) -> None:
