@@ -107,6 +107,16 @@ def test_helpers_text_and_torch_may_be_added(notebook, hand_in, scores):
     assert all(scores(hand_in(notebook, cell=30.0, memory=2**31)).values())
 
 
+def test_torch_may_load_data_in_processes(notebook, hand_in, scores):
+    notebook.add(
+        "import torch\nfrom torch.utils.data import DataLoader, TensorDataset\n"
+        "print(sum(len(x) for x, in DataLoader(TensorDataset(torch.ones(8, 2)), num_workers=2)))"
+    )
+    result = hand_in(notebook, cell=60.0, memory=2**31)
+    assert "8\n" in result.printed.values()
+    assert all(scores(result).values())
+
+
 def test_cells_may_have_no_ids_and_stand_in_another_order(notebook, hand_in, scores):
     notebook.json["nbformat_minor"] = 4
     for cell in notebook.cells:

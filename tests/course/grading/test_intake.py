@@ -190,6 +190,7 @@ def test_only_answers_and_own_cells_come_from_the_learner(notebook):
         assert item.source == ("mine" if theirs else "".join(cell["source"]))
         assert item.cell == cell
     assert "mine" not in json.dumps([item.cell for item in made.items])
+    assert "the cell 'tools' was changed; it is the course's, and ran as it was released" in made.notes
     assert sum(item.points for item in made.items) == sum(notebook.points.values())
 
 

@@ -60,6 +60,14 @@ CELLS = {
         "for i in range(50):\n    below(fill)\ntime.sleep(9)",
         "memory",
     ),
+    "memory in sockets that nobody accepts": (
+        "server = socket.socket(socket.AF_UNIX)\nserver.bind('/tmp/s')\nserver.listen(4000)\n"
+        "for i in range(3000):\n    with socket.socket(socket.AF_UNIX) as one:\n"
+        "        one.connect('/tmp/s')\n        one.setblocking(False)\n        try:\n"
+        "            while one.send(b'x' * 65536): pass\n        except BlockingIOError: pass\n"
+        "time.sleep(9)",
+        "memory",
+    ),
     "output": ("while True: print('x' * 1000)", "output"),
     "one huge output": ("print('x' * 20_000_000)", "output"),
     "the end": ("os._exit(0)", "died"),
@@ -109,7 +117,7 @@ def test_a_cell_that_takes_too_much_is_stopped(notebook, hand_in, others_count, 
 def test_a_call_that_takes_too_much_is_stopped(notebook, hand_in, others_count, name):
     source, kind = CALLS[name]
     notebook.answer(f"{TOOLS}\ndef NAME(*inputs):\n    {source}")
-    result = hand_in(notebook, call=1.0)
+    result = hand_in(notebook, call=1.0 if kind == "time" else 10.0)
     mark = others_count(notebook, result)
     assert mark.stopped == kind, (mark, result.reports)
 

@@ -218,6 +218,10 @@ def _own(cell: Cell) -> Item:
     return Item("own" if cell.kind == "code" else "note", cell.source)
 
 
+def _other(cell: Cell, source: str) -> bool:
+    return cell.source.replace("\r\n", "\n").strip() != source.strip()
+
+
 def _item(
     released: dict[str, Any], handed_in: Sequence[Cell], spoilt: dict[str, str], notes: list[str]
 ) -> Item:
@@ -226,6 +230,8 @@ def _item(
         return Item("text", source, cell=released)
     marks = released["metadata"].get("nbgrader", {})
     name = marks.get("grade_id", released.get("id"))
+    if handed_in and not marks.get("solution") and all(_other(one, source) for one in handed_in):
+        notes.append(f"the cell {name!r} was changed; it is the course's, and ran as it was released")
     if marks.get("grade"):
         if not handed_in:
             notes.append(f"the check {name!r} was missing and has been put back")

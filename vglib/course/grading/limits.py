@@ -18,8 +18,8 @@ class Limits:
     start : float
         Seconds until a sandbox must have answered; more means that the machine is not well.
     memory : int
-        Bytes of memory of all processes together, with the files that they wrote and what the kernel may
-        hold for each of their descriptors.
+        Bytes of memory of all processes together, with the files that they wrote, and what the kernel may
+        hold for each process and each socket.
     processes : int
         Processes and threads at a time.
     file : int

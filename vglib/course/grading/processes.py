@@ -17,9 +17,9 @@ __all__ = ["Processes", "processes"]
 # Page tables as well, and what has been swapped out. Shared memory is memory of a file, which is counted with
 # the file systems: a process may let go of its pages and they stay.
 _COUNTED = (b"RssAnon:", b"VmSwap:", b"VmPTE:", b"HugetlbPages:")
-# What the kernel holds for a descriptor, at most: what waits in a pair of sockets, or in a pipe.
-_DESCRIPTOR = 2**18
-_INODE = 2**10
+# What the kernel holds beside, at most: for a process the list of its mappings and its pipes, for a socket
+# what waits to be read, also when nobody has accepted it yet.
+_PROCESS, _SOCKET, _INODE = 2**24, 2**18, 2**10
 
 
 class Processes:
@@ -47,10 +47,14 @@ class Processes:
         if not first:
             raise OSError("the processes of the sandbox cannot be told from others")
         self._first, self._handle = first[-1], os.pidfd_open(first[0])
+        _sockets(self._first)  # it raises where they cannot be counted
 
     def memory(self, pid: int) -> int:
         """Return the bytes of memory of a process and all below it, and of the files that they wrote."""
         found = sum(_memory(one, self._walled) for one in processes(self._first or pid))
+        if self._first:
+            with suppress(OSError):  # it has just ended
+                found += _sockets(self._first) * _SOCKET
         for folder in self.folders:
             about = os.fstatvfs(folder)
             found += (about.f_blocks - about.f_bfree) * about.f_frsize
@@ -126,8 +130,13 @@ def _memory(pid: int, walled: bool) -> int:
         # A first thread that has ended shows nothing of what the others hold.
         if b"RssAnon:" in about:
             held = sum(about.get(name, 0) for name in _COUNTED) * 1024
-            return held + about.get(b"FDSize:", 0) * _DESCRIPTOR if walled else held
+            return held + _PROCESS if walled else held
     return 0
+
+
+def _sockets(pid: int) -> int:
+    """Return how many sockets there are in a process's namespace."""
+    return Path(f"/proc/{pid}/net/unix").read_bytes().count(b"\n") - 1
 
 
 def _numbers(pid: int) -> list[int]:

@@ -9,7 +9,7 @@ import os
 __all__ = ["FilterError", "program"]
 
 # Other processes, namespaces and mounts, kernel interfaces with a history of holes, and memory that counts
-# for no process: also that of sockets, in which what waits to be accepted or read is held by nobody.
+# for no process.
 FORBIDDEN = """
 ptrace process_vm_readv process_vm_writev process_madvise pidfd_getfd kcmp
 mount umount2 pivot_root chroot move_mount open_tree open_tree_attr fsopen fsconfig fsmount fspick
@@ -17,11 +17,10 @@ mount_setattr
 unshare setns bpf keyctl add_key request_key io_uring_setup io_uring_enter io_uring_register
 perf_event_open userfaultfd fanotify_init inotify_init inotify_init1 open_by_handle_at name_to_handle_at
 memfd_create memfd_secret shmget msgget semget mq_open vmsplice
-socket bind listen accept accept4 connect
 init_module finit_module delete_module kexec_load kexec_file_load reboot swapon swapoff acct quotactl
 quotactl_fd syslog settimeofday clock_settime adjtimex clock_adjtime iopl ioperm personality
 """.split()  # noqa: SIM905 - a list of words
-AF_UNIX, SOL_SOCKET, SO_SNDBUF, SO_RCVBUF = 1, 1, 7, 8
+AF_UNIX, SOCK_STREAM, SOCK_TYPES, SOL_SOCKET, SO_SNDBUF, SO_RCVBUF = 1, 1, 15, 1, 7, 8
 MAP_SHARED, MAP_ANONYMOUS = 0x01, 0x20
 CLONE_FILES, CLONE_THREAD, CLONE_NEWUSER, CLOSE_RANGE_UNSHARE = 0x400, 0x10000, 0x10000000, 2
 LOCKS = {"F_SETLK": 6, "F_SETLKW": 7, "F_OFD_SETLK": 37, "F_OFD_SETLKW": 38}
@@ -67,8 +66,13 @@ def program() -> bytes:
     # Shared memory without a file can be filled and let go of, and stays: a process then shows none of it.
     shared = MAP_SHARED | MAP_ANONYMOUS
     rules.add_rule(refuse, "mmap", bits(3, shared, shared))
-    # What pipes and pairs of sockets hold is bounded by their number, if nobody makes them larger.
-    rules.add_rule(refuse, "socketpair", argument(0, pyseccomp.NE, AF_UNIX))
+    # No network: the namespace has none, and what is not bound to it, such as vsock, is no socket here.
+    # Streams alone: what they hold is bounded by their number, if nobody makes them larger.
+    for name in ("socket", "socketpair"):
+        rules.add_rule(refuse, name, argument(0, pyseccomp.NE, AF_UNIX))
+        for kind in range(SOCK_TYPES + 1):
+            if kind != SOCK_STREAM:
+                rules.add_rule(refuse, name, bits(1, SOCK_TYPES, kind))
     for option in (SO_SNDBUF, SO_RCVBUF):
         rules.add_rule(refuse, "setsockopt", bits(1, 2**32 - 1, SOL_SOCKET), bits(2, 2**32 - 1, option))
     # Locks of single bytes: any number of them, in the kernel's memory.
