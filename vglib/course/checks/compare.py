@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["array", "compare", "derivatives", "differs", "numbers", "predictions"]
+__all__ = ["apart", "array", "compare", "derivatives", "differs", "numbers", "predictions", "several"]
 
 Mistakes = Iterable[tuple[Any, str]]
 
@@ -39,6 +39,19 @@ def array(value: object, where: str, shape: tuple[int, ...] | None = None) -> np
         f"{where}: the shape is {result.shape}, it should be {shape}."
     )
     return result.astype(float)
+
+
+def several(value: Any, count: int, words: str) -> list[Any]:
+    """Return an answer of so many parts as a list; parts of one shape may have come as one array.
+
+    Raises
+    ------
+    AssertionError
+        It is none; `words`, such as "two arrays, by h_t and by c_t,", begins the message.
+    """
+    assert isinstance(value, tuple | list) or np.ndim(value), f"{words} are wanted; {value!r:.80} came."
+    assert len(value) == count, f"{words} are wanted; {len(value)} came."
+    return list(value)
 
 
 def numbers(value: object, count: int, what: str = "") -> list[float]:
@@ -115,8 +128,20 @@ def compare(
             raise AssertionError(f"{where}: {why}")
     at = np.unravel_index(np.argmax(np.abs(got - want)), want.shape)
     entry = f" at {tuple(int(i) for i in at)}" if want.ndim else ""
-    came = f"yours{entry} is {got[at]:.6g}, the reference is {want[at]:.6g}."
+    yours, reference = apart(got[at], want[at])
+    came = f"yours{entry} is {yours}, the reference is {reference}."
+    if not differs(got, want, 1e-5, scale):
+        came += " That is almost right: is there a float32, a finite difference or a rounding in it?"
     raise AssertionError(f"{where}: {came} {hint}".strip())
+
+
+def apart(one: float, other: float) -> tuple[str, str]:
+    """Return two numbers with so many digits, six or more, that they look as different as they are."""
+    for digits in (6, 9, 12, 17):
+        texts = f"{one:.{digits}g}", f"{other:.{digits}g}"
+        if texts[0] != texts[1]:
+            break
+    return texts
 
 
 def predictions(
