@@ -88,9 +88,11 @@ def main(descriptor: int, limits: dict[str, int], folders: tuple[str, ...] = ())
     shell = _shell()
     for name, value in limits.items():
         number = getattr(resource, name)
-        hard = resource.getrlimit(number)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(number, (value, value))
+        # The sandbox's first process as well: its memory can be written to, so it may become a learner's.
+        for process in (1, os.getpid()):
+            hard = resource.prlimit(process, number)[1]
+            most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.prlimit(process, number, (most, most))
     _hand_over(descriptor, folders)
     connection.send_bytes(pack({"id": 0, "ready": True}))
     printed = _Printed()

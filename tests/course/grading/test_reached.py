@@ -122,6 +122,9 @@ about = {
                     if os.path.exists(f"/proc/self/fd/{fd}")],
     "written": written, "uid": os.getuid(), "parent": os.getppid(),
     "rights": [int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")],
+    "limits": [[line.split()[-3:-1] for line in open(f"/proc/{pid}/limits") if line.startswith(
+        ("Max processes", "Max open files", "Max file size", "Max address space"))] for pid in (1, "self")],
+    "first filter": [line.split()[1] for line in open("/proc/1/status") if line.startswith("Seccomp:")],
     "no new": status["NoNewPrivs"].strip(), "filter": status["Seccomp"].strip(),
     "network": [line.split(":")[0].strip() for line in open("/proc/net/dev")][2:],
 }
@@ -177,7 +180,9 @@ def test_nothing_of_the_course_of_others_or_of_the_machine_is_seen(session, tmp_
     assert set(found["written"]) == {"/tmp", "/dev/shm"}
     assert found["uid"] != 0
     assert found["rights"] == [0] * 5
-    assert (found["no new"], found["filter"]) == ("1", "2")
+    assert (found["no new"], found["filter"], found["first filter"]) == ("1", "2", ["2"])
+    assert found["limits"][0] == found["limits"][1]
+    assert ["64", "64"] in found["limits"][0]
     assert found["network"] in ([], ["lo"])
 
 
