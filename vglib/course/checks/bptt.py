@@ -8,19 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from vglib.course.calling import Call
-from vglib.course.checks.compare import array, compare, derivatives, differs
+from vglib.course.checks.compare import array, compare, derivatives, differs, several
 from vglib.course.checks.topic import Topic
 
 checks = Topic("bptt")
 
 TINY = 1e-30
-
-
-def _several(value, count, words):
-    """Return so many results as a list."""
-    assert isinstance(value, tuple | list), f"{words} are wanted; {value!r:.80} came."
-    assert len(value) == count, f"{words} are wanted; {len(value)} came."
-    return list(value)
 
 
 @checks.check("chain-gradient")
@@ -34,7 +27,10 @@ def _chain_gradient(call: Call, rng: np.random.Generator) -> str:
 
     stage = {
         1: "With one step there is no way back yet, only (h_1 − y_1) · tanh(h_0).",
-        2: "T = 1 was right. New is one factor, ∂h_2/∂h_1: it has w in it, and its slope is taken at h_1.",
+        2: (
+            "T = 1 was right. New is one factor, ∂h_2/∂h_1: it has w in it, and its slope is taken at h_1. "
+            "(No state is a tanh here, so that slope is not 1 − h_1².)"
+        ),
         3: "T = 1 and 2 were right. Does what comes back get its own factor at every step?",
     }
     worst = 0.0
@@ -54,6 +50,7 @@ def _chain_gradient(call: Call, rng: np.random.Generator) -> str:
                 "this is the direct part alone. You forgot what comes back to h_{t+1} through h_{t+2}.",
             ),
             (errors[-1] * moves[-1], "this is the gradient of the last term. Each step has its own."),
+            (want / steps, "this is the gradient of a mean over steps. L is a sum."),
         ]
         # What adds up may cancel: the sum of sizes is the scale.
         near = {"scale": max(1.0, float(np.abs(errors * moves).sum()))}
@@ -79,18 +76,21 @@ def _second_order(W, V, U, b, x):
     return np.stack(np.broadcast_arrays(*states), axis=-2)
 
 
-def _second_order_mistaken(arrays, d_h, W_back=None, V_back=None, early=False, slope=0):
-    """Return the gradients with other matrices on the way back, or the slope elsewhere (None: nowhere)."""
+def _second_order_mistaken(arrays, d_h, W_back=None, V_back=None, lag=2, slope=0):
+    """Return the gradients with other matrices on the way back, another lag of V, or the slope elsewhere.
+
+    The slope of step t is taken at h_{t+1+slope}; None leaves it out.
+    """
     W, V, U, b, x = arrays
     W_back, V_back = W.T if W_back is None else W_back, V.T if V_back is None else V_back
     zero = np.zeros(len(b))
     h = [zero, zero, *_second_order(*arrays)]
-    delta = [zero, zero]  # of later steps, the nearest first
+    delta = [zero, zero, zero]  # of later steps, the nearest first
     dW, dV, dU, db = (np.zeros_like(p) for p in (W, V, U, b))
     for t in reversed(range(len(x))):
-        total = d_h[t] + W_back @ delta[0] + V_back @ delta[0 if early else 1]
+        total = d_h[t] + W_back @ delta[0] + V_back @ delta[lag - 1]
         here = total if slope is None else total * (1 - h[t + 2 + slope] ** 2)
-        delta = [here, delta[0]]
+        delta = [here, *delta[:2]]
         dW += np.outer(here, h[t + 1])
         dV += np.outer(here, h[t])
         dU += np.outer(here, x[t])
@@ -101,7 +101,7 @@ def _second_order_mistaken(arrays, d_h, W_back=None, V_back=None, early=False, s
 @checks.check("second-order-backward")
 def _second_order_backward(call: Call, rng: np.random.Generator) -> str:
     names = ("dW", "dV", "dU", "db")
-    for steps, units, inputs in ((1, 2, 3), (3, 3, 2), (2, 3, 2), (12, 5, 4), (40, 4, 1)):
+    for steps, units, inputs in ((1, 2, 3), (4, 3, 2), (2, 3, 2), (12, 5, 4), (40, 4, 1)):
         shapes = [(units, units), (units, units), (units, inputs), (units,), (steps, inputs)]
         arrays = [rng.normal(size=s) * (0.5 if i < 2 else 0.7) for i, s in enumerate(shapes)]
         W, V, *_ = arrays
@@ -109,7 +109,7 @@ def _second_order_backward(call: Call, rng: np.random.Generator) -> str:
         want = derivatives(lambda *weights, x=arrays[4]: _second_order(*weights, x), arrays[:4], d_h)
         where = f"T = {steps}, H = {units}, D = {inputs}"
         words = f"{where}: four arrays, dW, dV, dU and db,"
-        got = _several(call("second_order_backward", *arrays, d_h), 4, words)
+        got = several(call("second_order_backward", *arrays, d_h), 4, words)
         got = [array(g, f"{where}, {name}", w.shape) for g, name, w in zip(got, names, want, strict=True)]
         wrong = [n for n, g, right in zip(names, got, want, strict=True) if differs(g, right)]
         if not wrong:
@@ -123,7 +123,8 @@ def _second_order_backward(call: Call, rng: np.random.Generator) -> str:
             ({"W_back": W}, "W is transposed on the way back."),
             ({"V_back": V}, "V is transposed on the way back."),
             ({"W_back": V.T, "V_back": W.T}, "W and V are swapped on the way back."),
-            ({"early": True}, "the road by V arrives one step too early: it takes δ_{t+2}, not δ_{t+1}."),
+            ({"lag": 1}, "the road by V arrives one step too early: it takes δ_{t+2}, not δ_{t+1}."),
+            ({"lag": 3}, "the road by V arrives one step too late: it takes δ_{t+2}, not δ_{t+3}."),
             ({"slope": None}, "the slope of tanh, 1 − h_{t+1}², is missing in δ" + first),
             ({"slope": -1}, "the slope of tanh is taken at h_t. δ_t belongs to a_t, whose tanh is h_{t+1}."),
         ]
@@ -131,14 +132,15 @@ def _second_order_backward(call: Call, rng: np.random.Generator) -> str:
             mistaken = _second_order_mistaken(arrays, d_h, **kind)
             if not any(differs(g, v) for g, v in zip(got, mistaken, strict=True)):
                 raise AssertionError(f"{where}: {why}")
-        if wrong in (["dV"], ["dW"], ["dW", "dV"]):
-            lost = " and ".join(n[1] for n in wrong)
-            raise AssertionError(
-                f"{where}: db is right, so δ is too. Which state does {lost} meet at step t?"
-            )
-        for name, g, right in zip(names, got, want, strict=True):
-            compare(g, right, f"{where}, {name}")
-    return "Both roads carry the error: dW, dV, dU and db are right for T = 1, 2, 3, 12 and 40."
+        hint = "db is right, so δ is too. What does this weight meet at step t?" if "db" not in wrong else ""
+        last = _second_order_mistaken(arrays, d_h * (np.arange(steps) == steps - 1)[:, None])
+        for name, g, right, at_last in zip(names, got, want, last, strict=True):
+            mistakes = [
+                (at_last, "only the loss at the last state is in it. d_h has a row for each."),
+                (right / steps, "this is the mean over steps; the gradient is their sum."),
+            ]
+            compare(g, right, f"{where}, {name}", mistakes, hint)
+    return "Both roads carry the error: dW, dV, dU and db are right for T = 1, 2, 4, 12 and 40."
 
 
 def _shares(rng, x, units):
@@ -170,13 +172,17 @@ def _shares(rng, x, units):
 @checks.check("far-share")
 def _far_share(call: Call, rng: np.random.Generator) -> str:
     for steps, units in ((4, 3), (9, 4), (1, 2), (20, 3)):
-        shares, effects = _shares(rng, rng.normal(size=(steps, units)), units)
+        negative = False
+        while not negative:
+            shares, effects = _shares(rng, rng.normal(size=(steps, units)), units)
+            negative = steps != 9 or np.min(np.cumsum(effects) / effects.sum()) < -0.01
         whole = shares.sum(axis=0)
 
         def part(first, stop, effects=effects):
             return effects[first : max(0, stop)].sum() / effects.sum()
 
-        lags = [1, steps // 2, steps, 0]
+        first = [1, steps // 2, steps, 0]
+        lags = [*first, *sorted(set(range(steps)) - set(first))]
         answers = call.many("far_share", [(shares, q) for q in lags])
         for q, got in zip(lags, answers, strict=True):
             want, far = part(0, steps - q), shares[: steps - q].sum(axis=0)
@@ -193,15 +199,23 @@ def _far_share(call: Call, rng: np.random.Generator) -> str:
                     np.sum(far * whole),
                     "divide by the whole projected on itself: all shares then add up to 1.",
                 ),
+                (
+                    np.sum(far * whole) / np.linalg.norm(whole),
+                    "divide by ⟨G, G⟩, the square of the whole's length, not by the length.",
+                ),
+                (abs(want), "a share may be negative: then the far steps pull the other way."),
             ]
             if steps > 2 and 0 < q < steps:
                 square = np.sum(far**2) / np.sum(whole**2)
                 mistakes.append((square, "far is projected on itself. Project it on the whole gradient."))
+            hint = "Both products are over all entries: ⟨far, G⟩ and ⟨G, G⟩."
+            if q == steps:
+                hint = "Nothing is as far as that: the answer is 0."
             if q == 0:
                 mistakes = [(0.0, "nothing is far? With q = 0 all of it is. (`shares[:-0]` is empty.)")]
             # Shares may be much longer than their sum.
             scale = max(1.0, float(np.abs(effects).sum() / abs(effects.sum())))
-            compare(got, want, f"T = {steps}, q = {q}", mistakes, tolerance=1e-8, scale=scale)
+            compare(got, want, f"T = {steps}, q = {q}", mistakes, hint, tolerance=1e-5, scale=scale)
     return "Right for T = 1, 4, 9 and 20. Your shares say what moving the far copies of W does to the loss."
 
 
@@ -315,7 +329,7 @@ def _fused_signals(call: Call, rng: np.random.Generator) -> str:
             return total
 
         where = f"T = {steps}, B = {batch}, H = {units}, D = {inputs}"
-        got = _several(
+        got = several(
             call("fused_signals", weights, x, d_outputs), 2, f"{where}: two arrays, delta and d_hidden,"
         )
         both = delta[..., ahead] + delta[..., back]
