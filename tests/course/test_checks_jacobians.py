@@ -25,7 +25,7 @@ def gain(slopes, W, v, way="right"):
     logs = [0.0]
     for slope in slopes if way == "turned" else slopes[::-1]:
         v = {"column": slope * (W @ v), "late": (v @ W) * slope}.get(way, (v * slope) @ W)
-        length = np.linalg.norm(v)
+        length = np.max(np.abs(v)) if way == "largest" else np.linalg.norm(v)
         if length == 0 and way != "nan":
             logs.append(-np.inf)
             continue
@@ -38,11 +38,11 @@ def wrong(way):
     return lambda slopes, W, v: gain(slopes, W, v, way)
 
 
-def bisect(W0, U, x):
+def bisect(W0, U, x, level=0.0):
     low, high = 0.5, 4.0
     while high - low > 1e-4:
         middle = (low + high) / 2
-        low, high = (middle, high) if log_norm_at(middle, W0, U, x) < 0 else (low, middle)
+        low, high = (middle, high) if log_norm_at(middle, W0, U, x) < level else (low, middle)
     return low
 
 
@@ -60,6 +60,8 @@ WRONG = [
     ("predictions", predict(1, 764), "more steps than from 1, not fewer"),
     ("predictions", predict(1, 1047), "smallest number of all"),
     ("predictions", predict(1, -895), "mind the sign"),
+    ("predictions", predict(1, 894), "steps are whole"),
+    ("predictions", predict(1, 894.71), "steps are whole"),
     ("predictions", predict(2, 21 / 22), "even 11 u stays"),
     ("predictions", predict(2, 0.9), "needs no rounding"),
     ("predictions", predict(3, 150), "for a start of 1"),
@@ -80,12 +82,14 @@ WRONG = [
     ("vector-log-gain", wrong("forward"), "order is turned"),
     ("vector-log-gain", wrong("undivided"), "divide v by its length at the start"),
     ("vector-log-gain", wrong("plain"), "underflows. Rescale it"),
+    ("vector-log-gain", wrong("largest"), "logarithm of the largest entry"),
     ("vector-log-gain", wrong("nan"), "NaN. A zero vector"),
     ("vector-log-gain", lambda slopes, W, v: np.zeros(len(slopes) + 1), "Take the logarithm before"),
     ("find-gain", lambda W0, U, x: 1 / np.max(np.abs(np.linalg.eigvals(W0))), "spectral radius 1"),
     ("find-gain", lambda W0, U, x: 1 / np.linalg.norm(W0, 2), "largest singular value 1"),
     ("find-gain", lambda W0, U, x: 0.0, "a positive number is wanted"),
     ("find-gain", lambda W0, U, x: 1.0, "The gradient fades"),
+    ("find-gain", lambda W0, U, x: bisect(W0, U, x, 2.0), "search on, in smaller steps"),
     ("find-gain", lambda W0, U, x: 3.9, "The gradient explodes"),
     ("find-gain", lambda W0, U, x: 1e300, "tanh is flat"),
     ("find-gain", first_only, "The line lies elsewhere"),

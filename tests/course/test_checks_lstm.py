@@ -46,13 +46,13 @@ def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
 
-def backward(z, p, c, d_h, d_c, later=1, tanh=1, peephole=1, looks=1, old=False, seen="new", slope=1):
+def backward(z, p, c, d_h, d_c, later=1, tanh=1, peephole=1, looks=1, old=False, seen="new", slope=1, gate=1):
     """Go back through a step with peepholes; every option forgets one thing."""
     i, f, g = sigmoid(z[0] + p[0] * c), sigmoid(z[1] + p[1] * c), np.tanh(z[2])
     new = f * c + i * g
     o = sigmoid(z[3] + p[2] * (c if old else new))
     squashed = np.tanh(new)
-    d_o = d_h * squashed * o * (1 - o)
+    d_o = d_h * squashed * o * (1 - gate * o)
     total = later * d_c + tanh * d_h * o * (1 - slope * squashed**2) + peephole * d_o * p[2]
     d_i, d_f, d_g = total * g * i * (1 - i), total * c * f * (1 - f), total * i * (1 - g**2)
     d_old = total * f + looks * (d_i * p[0] + d_f * p[1])
@@ -69,6 +69,7 @@ PEEPHOLES = [
     ({"old": True}, "yours at the old one"),
     ({"old": True, "peephole": 0, "seen": "c"}, "yours at the old one"),
     ({"seen": "c"}, "the gradient of p_o has c′ in it"),
+    ({"gate": 0}, "The rows are i, f, g, o, counted from 0"),
 ]
 
 
@@ -101,6 +102,9 @@ TABLES = [
     ({(0, 4): -2}, "i lets noise in between writes"),
     ({(1, 1): 0}, "the old bit is still there"),
     ({(1, 2): 0}, "Which gate empties the cell"),
+    ({(1, 2): -10}, "Which gate empties the cell"),
+    ({(0, 4): -5, (0, 1): 10, (3, 4): 5}, "Without the noise it goes well"),
+    ({(0, 2): 20, (1, 2): -20}, "Without the noise it goes well"),
     ({(2, 0): 20}, "is g saturated"),
     ({(0, 1): 21}, "20 is allowed"),
 ]

@@ -64,6 +64,7 @@ def _predictions(call: Call, rng: np.random.Generator) -> str:
             (159 * own - 3, 159 * own + 3),
             "at 2^−149 lies the smallest number of all. Full accuracy ends sooner.",
         ),
+        (1, (leaves - 1, leaves - 0.001), "steps are whole: the first n that lies beyond."),
         (1, (1020, 1040), "that is where it sticks. Full accuracy ends sooner."),
         (1, (-math.inf, -1.0), "ln 0.9 is negative: mind the sign."),
         (
@@ -81,7 +82,7 @@ def _predictions(call: Call, rng: np.random.Generator) -> str:
         (3, (124.0, 148.0), "below 2^−126 there are still multiples of u."),
     ]
     return predictions(
-        call("predictions"), truth, names, mistakes, tolerances=[1e-3, 1.5e-3, 1e-3, 0.0], column="multiplied"
+        call("predictions"), truth, names, mistakes, tolerances=[1e-3, 0.0, 1e-3, 0.0], column="multiplied"
     )
 
 
@@ -139,6 +140,7 @@ def _surprise(call: Call, rng: np.random.Generator) -> str:
 def _log_lengths(slopes, W, v, kind=""):
     """Multiply without any care: right as long as a float can hold it."""
     lengths, row = [1.0], v
+    measure = np.max if kind == "largest" else np.linalg.norm
     for slope in slopes if kind == "turned" else slopes[::-1]:
         if kind == "column":
             row = slope * (W @ row)
@@ -146,7 +148,7 @@ def _log_lengths(slopes, W, v, kind=""):
             row = (row @ W) * slope
         else:
             row = (row * slope) @ W
-        lengths.append(np.linalg.norm(row) / np.linalg.norm(v))
+        lengths.append(measure(np.abs(row)) / np.linalg.norm(v))
     return np.log(lengths[::-1])
 
 
@@ -155,6 +157,7 @@ def _vector_log_gain(call: Call, rng: np.random.Generator) -> str:
     known = [
         ("column", "you computed J v. A gradient is a row: v J, or Jᵀ v."),
         ("late", "the slopes come after W. J = diag(φ′) W: a row meets the slopes first."),
+        ("largest", "that is the logarithm of the largest entry. The vector's length is wanted."),
         ("turned", "the steps run from 0 to T − 1. Go back: the last Jacobian comes first."),
     ]
     for steps, units in ((1, 3), (2, 2), (7, 4), (20, 6)):
@@ -221,6 +224,8 @@ def _find_gain(call: Call, rng: np.random.Generator) -> str:
                 why = "With so large a W most units sit where tanh is flat. Less gain."
             elif any(abs(g - other) < 1e-9 for other in gains[:i]):
                 why = "The same gain did for an earlier network. The line lies elsewhere for each: search."
+            elif abs(got) < 3:
+                why = "Close. The line is thin: search on, in smaller steps."
             raise AssertionError(f"network {i + 1}: with g = {g:.3f} the log-norm is {got:.1f}. {why}")
         around = [round(log_norm_at(f * g, W0, U, x)) for f in (0.9, 1.1)]
         rows.append(
