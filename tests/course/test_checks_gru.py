@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 from vglib import LSTM
-from vglib.course.calling import local
-from vglib.course.checks import CheckFailed, find
 
 RIGHT = (7, 74_496, 1 - 0.999**1000, -math.log(200))
 PREDICTIONS = [
@@ -31,17 +29,9 @@ PREDICTIONS = [
 ]
 
 
-def told(task, names, seed=7):
-    checks = find("gru")
-    with pytest.raises(CheckFailed) as failed:
-        checks.run(task, local(names), checks.rng(task, seed))
-    return str(failed.value)
-
-
 @pytest.mark.parametrize(("which", "wrong", "words"), PREDICTIONS)
-def test_a_wrong_prediction_is_explained(which, wrong, words):
-    answer = [wrong if k == which else right for k, right in enumerate(RIGHT)]
-    assert re.search(words, told("predictions", {"predictions": lambda: answer}))
+def test_a_wrong_prediction_is_explained(which, wrong, words, told_of_number):
+    assert re.search(words, told_of_number("gru", RIGHT, which, wrong))
 
 
 def backward(change=None):
@@ -65,10 +55,10 @@ def backward(change=None):
     return coupled_backward
 
 
-def test_lines_that_are_not_replaced_are_right():
-    checks = find("gru")
-    names = {"coupled_backward": backward()}
-    assert checks.run("coupled-backward", local(names), checks.rng("coupled-backward", 7))
+@pytest.mark.parametrize("form", [tuple, list, np.stack])
+def test_lines_that_are_not_replaced_are_right(form, passes):
+    names = {"coupled_backward": lambda *given: form(backward()(*given))}
+    assert passes("gru", "coupled-backward", names)
 
 
 BACKWARDS = [
@@ -93,20 +83,24 @@ BACKWARDS = [
     ({"by_c": "d_new"}, "total gradient"),
     ({"by_c": "d_new * (1 - f) + p * a_f"}, "not by 1 − f"),
     ({"by_c": "d_c * f"}, "and f reads c_t, too"),
+    ({"by_c": "d_new * f + p * (a_f + a_o)"}, "no peephole here"),
+    ({"a_o": "d_h * c * o * (1 - o)"}, "the new cell"),
+    ({"a_o": "d_new * new * o * (1 - o)"}, "by h_{t+1} alone"),
+    ({"by_h": "U.T @ np.concatenate([a_f, a_g, a_o]) + d_h"}, "That would be a GRU"),
 ]
 
 
 @pytest.mark.parametrize(("change", "words"), BACKWARDS)
-def test_a_wrong_way_back_is_explained(change, words):
-    assert re.search(words, told("coupled-backward", {"coupled_backward": backward(change)}))
+def test_a_wrong_way_back_is_explained(change, words, told):
+    assert words in told("gru", "coupled-backward", {"coupled_backward": backward(change)})
 
 
-def test_two_gradients_in_the_other_order_are_said_to_be_exchanged():
+def test_two_gradients_in_the_other_order_are_said_to_be_exchanged(told):
     names = {"coupled_backward": lambda *given: backward()(*given)[::-1]}
-    assert "exchanged" in told("coupled-backward", names)
+    assert "exchanged" in told("gru", "coupled-backward", names)
 
 
-def test_an_lstm_with_tied_weights_is_another_cell():
+def test_an_lstm_with_tied_weights_is_another_cell(told):
     def coupled_backward(U, p, f, g, o, c, d_h, d_c):
         u_f, u_g, u_o = np.split(U, 3)
         a_f, a_g, a_o = np.log(f / (1 - f)), np.arctanh(g), np.log(o / (1 - o))
@@ -117,7 +111,7 @@ def test_an_lstm_with_tied_weights_is_another_cell():
         d_i, d_f = delta[: len(c)], delta[len(c) : 2 * len(c)]
         return d_state[: len(c)], d_state[len(c) :] + p * (d_f - d_i)
 
-    assert "an LSTM's way out" in told("coupled-backward", {"coupled_backward": coupled_backward})
+    assert "an LSTM's way out" in told("gru", "coupled-backward", {"coupled_backward": coupled_backward})
 
 
 def converted(order="run", signs=(-1, -1, -1, -1), rows=True, biases=None, which="u"):
@@ -134,10 +128,18 @@ def converted(order="run", signs=(-1, -1, -1, -1), rows=True, biases=None, which
     return to_pytorch
 
 
-def test_a_conversion_with_the_right_order_and_signs_is_right():
-    checks = find("gru")
-    names = {"to_pytorch": converted("run")}
-    assert checks.run("to-pytorch", local(names), checks.rng("to-pytorch", 7))
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_conversion_with_the_right_order_and_signs_is_right(dtype, passes):
+    def to_pytorch(*given):
+        return [part.astype(dtype) for part in converted("run")(*given)]
+
+    for seed in range(20):
+        assert passes("gru", "to-pytorch", {"to_pytorch": to_pytorch}, seed)
+
+
+def mixed(blocks):
+    """Return what looks transposed after `.T`, and is not."""
+    return blocks.reshape(blocks.shape[::-1]).T
 
 
 CONVERSIONS = [
@@ -158,21 +160,41 @@ CONVERSIONS = [
     (converted(rows=False), "Did you transpose"),
     (converted("nru"), "do not compute the same"),
     (lambda K, R, k, s: [np.full_like(a, np.nan) for a in (K.T, R.T, k, s)], "not finite"),
-    (lambda K, R, k, s: K.T, "four arrays are wanted"),
+    (lambda K, R, k, s: (K.reshape(K.shape[::-1]), R.T, k, s), "do not compute the same"),
+    (lambda K, R, k, s: converted()(mixed(K), mixed(R), k, s), "mixes up the numbers"),
+    (lambda K, R, k, s: {"weight_ih": K.T}, "four arrays, weight_ih, .* are wanted"),
 ]
 
 
 @pytest.mark.parametrize(("function", "words"), CONVERSIONS)
-def test_a_wrong_conversion_is_explained(function, words):
-    assert re.search(words, told("to-pytorch", {"to_pytorch": function}))
+def test_a_wrong_conversion_is_explained(function, words, told):
+    assert re.search(words, told("gru", "to-pytorch", {"to_pytorch": function}))
 
 
-def test_biases_may_be_added_where_it_makes_no_difference():
+def test_biases_may_be_added_where_it_makes_no_difference(passes):
     def to_pytorch(K, R, k, s):
         H = len(R)
         apart = np.concatenate([np.zeros(2 * H), s[2 * H :]])
         return converted()(K, R, k + s - apart, apart)
 
-    checks = find("gru")
     for seed in range(20):
-        assert checks.run("to-pytorch", local({"to_pytorch": to_pytorch}), checks.rng("to-pytorch", seed))
+        assert passes("gru", "to-pytorch", {"to_pytorch": to_pytorch}, seed)
+
+
+def test_a_proof_with_both_hypotheses_passes_and_is_told_that_one_is_enough(passes):
+    proof = [
+        (
+            "h_bar[t] = h_bar[t+1]*d(h[t+1], h[t]) + z_bar[t+1]*d(z[t+1], h[t])"
+            " + r_bar[t+1]*d(r[t+1], h[t]) + n_bar[t+1]*d(n[t+1], h[t]) + y_bar[t]*d(y[t], h[t])",
+            "chain rule",
+        ),
+        ("z[t+1] = 1", "hypothesis"),
+        ("0 = r[t+1]", "hypothesis"),
+        ("d(h[t+1], h[t]) = z[t+1]", "differentiate"),
+        ("d(y[t], h[t]) = 1", "differentiate"),
+        ("d(z[t+1], h[t]) = u_z*z[t+1]*(1 - z[t+1])", "differentiate"),
+        ("d(r[t+1], h[t]) = u_r*r[t+1]*(1 - r[t+1])", "differentiate"),
+        ("d(n[t+1], h[t]) = (1 - n[t+1]**2)*r[t+1]*u_n", "differentiate"),
+        ("h_bar[t] = h_bar[t+1] + y_bar[t]", "substitute"),
+    ]
+    assert "One of the two hypotheses is enough" in passes("gru", "gru-path", {"gru_path": lambda: proof})

@@ -111,13 +111,15 @@ def _mean_of_clipped(call: Call, rng: np.random.Generator) -> str:
         run(gradients, eta, f"B = {B}, n = {n}", mistakes)
     gradients = rng.normal(size=(6, 4))
     gradients[2] = 0.0
-    run(gradients, 0.5, "a row of zeros", hint="0/0 is NaN: what is the largest entry of a row of zeros?")
+    mistakes = [(_plain(np.delete(gradients, 2, axis=0), 0.5), "a row of zeros counts in B like any other.")]
+    hint = "0/0 is NaN: what is the largest entry of a row of zeros?"
+    run(gradients, 0.5, "a row of zeros", mistakes, hint)
     for size in (1e200, 1e-200):
         hint = "The squares left the range of a float: divide by the largest entry first."
         run(gradients * size, 0.5 * size, f"entries near {size:g}", hint=hint)
     mixed = gradients.copy()
     mixed[1] *= 1e200
-    hint = "The long row must come out 0.5 long, not 0."
+    hint = "Divide each row by its own largest entry. The long row must come out 0.5 long, not 0."
     run(mixed, 0.5, "one row near 1e200, the others near 1", hint=hint)
     for bad in (np.inf, -np.inf, np.nan):
         spoilt = gradients.copy()
@@ -129,7 +131,7 @@ def _mean_of_clipped(call: Call, rng: np.random.Generator) -> str:
             (_plain(mended, 0.5), "only the bad entry was left out. Its whole row is not to be trusted."),
         ]
         run(spoilt, 0.5, f"a row with {bad}", mistakes)
-    run(np.full((3, 2), np.nan), 1.0, "no row left")
+    run(np.full((3, 2), np.nan), 1.0, "no row left", hint="Zeros are wanted, one a column.")
     return "Right for every batch, from 1e-200 to 1e200, with zeros, infinities and NaN."
 
 
