@@ -5,18 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from vglib.course.calling import CheckFailed, local
-from vglib.course.checks import find
 from vglib.course.checks.initialization import _nets, _profile
-
-CHECKS = find("initialization")
-
-
-def said(task, names):
-    """What the check says to wrong answers."""
-    with pytest.raises(CheckFailed) as failed:
-        CHECKS.run(task, local(names), CHECKS.rng(task, 1))
-    return str(failed.value)
 
 
 def kept(up, down):
@@ -61,9 +50,9 @@ def test_the_average_over_all_nets_is_that_of_many_nets():
     ],
     ids=["forwards", "backwards", "geometric mean", "a list"],
 )
-def test_each_way_to_serve_both_sides_is_right(scales):
+def test_each_way_to_serve_both_sides_is_right(scales, passes):
     for seed in range(20):
-        assert CHECKS.run("scales", local({"scales": scales}), CHECKS.rng("scales", seed))
+        assert passes("initialization", "scales", {"scales": scales}, seed)
 
 
 SCALES = {
@@ -81,16 +70,17 @@ SCALES = {
     ),
     "variance": (lambda n, up, down: 1 / (kept(up, down) * n[:-1]), "Its root is wanted"),
     "inverse": (lambda n, up, down: (kept(up, down) / n[:-1]) ** 0.5, "The other way round"),
+    "one slope": (lambda n, up, down: (2 / (1 + down**2) / n[:-1]) ** 0.5, "above 0 need not be 1"),
+    "one for all": (lambda n, up, down: (kept(up, down) * n.mean()) ** -0.5 * np.ones(30), "powers of ten"),
     "zeros": (lambda n, up, down: np.zeros(30), "layer 1 has 0; positive"),
     "one more": (lambda n, up, down: n**-0.5, r"the shape is \(31,\)"),
 }
 
 
 @pytest.mark.parametrize("mistake", SCALES)
-def test_mistakes_of_scales_are_named(mistake):
+def test_mistakes_of_scales_are_named(mistake, told):
     scales, words = SCALES[mistake]
-    told = said("scales", {"scales": scales})
-    assert re.search(words, told), told
+    assert re.search(words, told("initialization", "scales", {"scales": scales}))
 
 
 def settle(weights, x, factor, transposed=True, early=True, after=np.tanh):
@@ -115,19 +105,43 @@ FACTORS = {
     "output": (lambda w, x: settle(w, x, lambda a: rms(np.tanh(a))), "about the outputs"),
     "transposed": (lambda w, x: settle(w, x, rms, transposed=False), "rows are outputs"),
     "linear": (lambda w, x: settle(w, x, rms, after=lambda a: a), "tanh between the layers is missing"),
+    "mean of units": (
+        lambda w, x: settle(w, x, lambda a: np.mean(np.mean(a**2, axis=0) ** -0.5)),
+        "not a mean of the units' factors",
+    ),
+    "mean of samples": (
+        lambda w, x: settle(w, x, lambda a: np.mean(np.mean(a**2, axis=1) ** -0.5)),
+        "not a mean of the samples' factors",
+    ),
+    "products": (lambda w, x: np.cumprod(settle(w, x, rms)), "Each matrix has its own"),
+    "the first inputs": (
+        lambda w, x: [rms(x @ W.T) for W in w],
+        r"L = 4.*layer 2 has .* mean square .*\. Those before it are right",
+    ),
+    "sign": (lambda w, x: -settle(w, x, rms), "layer 1 is -.*; positive"),
     "a column": (lambda w, x: settle(w, x, rms)[:, None], r"the shape is \(1, 1\)"),
 }
 
 
 @pytest.mark.parametrize("mistake", FACTORS)
-def test_mistakes_of_unit_factors_are_named(mistake):
+def test_mistakes_of_unit_factors_are_named(mistake, told):
     factors, words = FACTORS[mistake]
-    told = said("unit-factors", {"unit_factors": factors})
-    assert re.search(words, told, re.I), told
+    assert re.search(words, told("initialization", "unit-factors", {"unit_factors": factors}), re.I)
+
+
+def test_factors_may_be_a_list_or_computed_in_float32(passes):
+    def unit_factors(weights, x):
+        return list(settle(weights.astype("float32"), x.astype("float32"), rms))
+
+    for seed in range(20):
+        assert passes("initialization", "unit-factors", {"unit_factors": unit_factors}, seed)
+
+
+RIGHT = (1 / 6, -7.526, 0.4, 7.288)
 
 
 @pytest.mark.parametrize(
-    ("question", "value", "words"),
+    ("which", "wrong", "words"),
     [
         (0, 1 / 3, "that is a linear layer"),
         (1, -15.05, "A length is its root"),
@@ -137,7 +151,5 @@ def test_mistakes_of_unit_factors_are_named(mistake):
         (3, 10.0, "too large"),
     ],
 )
-def test_mistakes_of_predictions_are_named(question, value, words):
-    right = [1 / 6, -7.526, 0.4, 7.288]
-    right[question] = value
-    assert words in said("predictions", {"predictions": lambda: tuple(right)})
+def test_mistakes_of_predictions_are_named(which, wrong, words, told_of_number):
+    assert words in told_of_number("initialization", RIGHT, which, wrong)

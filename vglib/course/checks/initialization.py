@@ -8,7 +8,7 @@ import numpy as np
 
 from vglib import initialization
 from vglib.course.calling import Call
-from vglib.course.checks.compare import array, compare, predictions
+from vglib.course.checks.compare import array, predictions
 from vglib.course.checks.topic import Topic
 
 checks = Topic("initialization")
@@ -37,9 +37,9 @@ def _predictions(call: Call, rng: np.random.Generator) -> str:
         (1, -truth[1], "it loses them: mind the sign."),
         (1, 2**-25, "that is the factor itself. Its logarithm to base ten is wanted."),
         (1, -25, "those are powers of two. One of them is 0.3 powers of ten."),
-        (2, 2.5, "the other way round: too small means below 1."),
+        (2, 2.5, "the other way round: it draws less than the rule wants, so this is below 1."),
         (2, math.sqrt(0.4), "that is the standard deviation. The question is about the variance."),
-        (2, 0.6, "that is what is missing. The factor is what is left."),
+        (2, 0.6, "that is what is missing. What it draws is wanted."),
         (2, 0.25, "n_in counts as well: 2/(H + 4H) against 2/(H + H)."),
         (3, truth[3] / 2, "that is for the squared length. The length falls half as fast."),
         (3, -2 / math.log10(0.76), "that is for a factor of ten. For e, take the natural logarithm."),
@@ -100,6 +100,7 @@ def _why(stds, widths, up, down):
             "A mean square is the mean of the squares of the slopes, not the square of their mean.",
         ),
         ([2 / (up**2 * fan) for fan in fans], "The units below 0 pass something on as well."),
+        ([2 / ((1 + down**2) * fan) for fan in fans], "The slope above 0 need not be 1."),
         ([(2 / (square * fan)) ** 2 for fan in fans], "That is the variance. Its root is wanted."),
         ([square / (2 * fan) for fan in fans], "The other way round: larger slopes want smaller weights."),
     ]
@@ -141,8 +142,18 @@ def _scales(call: Call, rng: np.random.Generator) -> str:
     return "\n".join([*rows, "(powers of ten of the mean square, where it is farthest off)"])
 
 
-def _settled(weights, x, kind=""):
-    """Return the factors of the recipe in the question, or of a mistaken one."""
+def _squares(weights, x, factors):
+    """Return the mean square of each layer's pre-activations in the net that is scaled by the factors."""
+    found, h = [], x
+    for W, factor in zip(weights, factors, strict=True):
+        a = factor * (h @ W.T)
+        found.append(np.mean(a**2))
+        h = np.tanh(a)
+    return np.array(found)
+
+
+def _mistaken(weights, x, kind):
+    """Return the factors of a recipe that is not quite the one in the question."""
     found, h = [], x
     for W in weights:
         a = h @ (W if kind == "column" else W.T)
@@ -152,8 +163,10 @@ def _settled(weights, x, kind=""):
             "inverse": square**0.5,
             "length": np.linalg.norm(a) ** -1,
             "output": np.mean(np.tanh(a) ** 2) ** -0.5,
+            "units": np.mean(np.mean(a**2, axis=0) ** -0.5),
+            "samples": np.mean(np.mean(a**2, axis=1) ** -0.5),
         }.get(kind, square**-0.5)
-        found.append(factor)
+        found.append(factor * (found[-1] if kind == "product" and found else 1.0))
         h = a if kind == "late" else factor * a
         h = h if kind == "linear" else np.tanh(h)
     return np.array(found)
@@ -170,6 +183,9 @@ def _unit_factors(call: Call, rng: np.random.Generator) -> str:
         "output": "that is about the outputs of the tanh. The mean square of what goes into it shall be 1.",
         "column": "the matrices act as h @ W.T: rows are outputs.",
         "linear": "the tanh between the layers is missing.",
+        "units": "one mean over all units *and* samples is wanted, not a mean of the units' factors.",
+        "samples": "one mean over all units *and* samples is wanted, not a mean of the samples' factors.",
+        "product": "those are products of the factors up to each layer. Each matrix has its own.",
     }
     cases = []
     for layers, units, batch, scale in ((1, 5, 3, 1.0), (4, 8, 6, 0.01), (10, 20, 4, 30.0), (40, 20, 8, 1.0)):
@@ -178,6 +194,22 @@ def _unit_factors(call: Call, rng: np.random.Generator) -> str:
         cases.append((f"L = {layers}, N = {units}, weights of size {scale:g}", weights, x))
     answers = call.many("unit_factors", [inputs for _, *inputs in cases])
     for got, (where, weights, x) in zip(answers, cases, strict=True):
-        mistakes = ((_settled(weights, x, kind), why) for kind, why in known.items())
-        compare(got, _settled(weights, x), where, mistakes, tolerance=1e-7)
+        factors = array(got, where, (len(weights),))
+        for layer, factor in enumerate(factors, 1):
+            assert 0 < factor < np.inf, (
+                f"{where}: the factor of layer {layer} is {factor:g}; positive and finite is wanted."
+            )
+        squares = _squares(weights, x, factors)
+        wrong = np.abs(squares - 1) > 1e-4
+        if not np.any(wrong):
+            continue
+        for kind, why in known.items():
+            mistaken = _mistaken(weights, x, kind)
+            assert np.any(np.abs(factors - mistaken) > 1e-6 * mistaken), f"{where}: {why}"
+        layer = int(np.argmax(wrong)) + 1
+        before = "Those before it are right. " if layer > 1 else ""
+        raise AssertionError(
+            f"{where}: scaled by your factors, layer {layer} has pre-activations with mean square "
+            f"{squares[layer - 1]:.6g}. {before}It must be 1 in every layer."
+        )
     return "Right for nets of 1 to 40 layers, whatever the size of their weights."
