@@ -6,6 +6,9 @@ import re
 import numpy as np
 import pytest
 
+from vglib import RNN, bptt
+from vglib.course.given.orthogonality import run_start
+
 RIGHT = (32512, 10, 2 * math.tan(math.radians(179) / 2), 69)
 PREDICTIONS = [
     (0, 4 * 128**2, "that is all entries"),
@@ -104,6 +107,11 @@ def test_wrong_rotations_are_explained(function, words, seed, told):
     assert re.search(words, told("orthogonality", "nearest-rotations", {"nearest_rotations": function}, seed))
 
 
+def test_rotations_in_half_the_digits_are_right_too(passes):
+    function = by_block(lambda block: within(block.astype("float32"), -1))
+    assert passes("orthogonality", "nearest-rotations", {"nearest_rotations": function})
+
+
 def test_a_stack_that_is_orthogonal_as_a_whole_is_told_to_be_split(told):
     def nearest_rotations(W, gates):
         return by_block(lambda block: within(block, -1))(W, 1) if gates == 1 else whole_stack(W, gates)
@@ -142,6 +150,23 @@ def test_a_wrong_gradient_through_cayley_is_explained(change, words, told):
     )
 
 
+def test_differences_are_a_right_gradient_too(passes):
+    def loss(X, G):
+        A = np.tril(X, -1) - np.tril(X, -1).T
+        return np.sum(G * np.linalg.solve(np.eye(len(X)) - A / 2, np.eye(len(X)) + A / 2))
+
+    def cayley_backward(X, G, step=1e-6):
+        grad = np.zeros_like(X)
+        for place in np.ndindex(X.shape):
+            E = np.zeros_like(X)
+            E[place] = step
+            grad[place] = (loss(X + E, G) - loss(X - E, G)) / (2 * step)
+        return grad
+
+    for seed in range(20):
+        assert passes("orthogonality", "cayley-backward", {"cayley_backward": cayley_backward}, seed)
+
+
 def start(gain=1.0, variance=2e-5, shrinks=True, triangular=False):
     def choose_start(inputs, hidden, rng):
         W = np.linalg.qr(rng.normal(size=(hidden, hidden)))[0]
@@ -152,6 +177,25 @@ def start(gain=1.0, variance=2e-5, shrinks=True, triangular=False):
     return choose_start
 
 
+def test_what_is_felt_of_the_first_input_is_its_gradient():
+    draw = np.random.default_rng(4)
+    W, U, x = draw.normal(size=(5, 5)) / 2, draw.normal(size=(5, 2)), draw.normal(size=(7, 3, 2))
+    cell = RNN(weight_ih=U, weight_hh=W, bias_ih=np.zeros(5), bias_hh=np.zeros(5))
+    trace = bptt.unroll(cell, x)
+    none, squares = np.zeros((7, 3, 5)), np.zeros(3)
+    for unit in np.eye(5):
+        first = bptt.backprop(trace, none, np.tile(unit, (3, 1)), want="inputs").inputs[0]
+        squares += np.sum(first**2, axis=1)
+    assert run_start(W, U, x)[1] == pytest.approx(np.mean(np.sqrt(squares / 5)), rel=1e-10)
+
+
+def few_read(inputs, hidden, rng):
+    """Let one unit remember and all others carry the gradient."""
+    U = np.zeros((hidden, inputs))
+    U[0] = 1.0
+    return np.eye(hidden), U
+
+
 STARTS = [
     (start(variance=1e-2), "a smaller U"),
     (start(variance=1e-8), "a larger U"),
@@ -160,8 +204,9 @@ STARTS = [
     (start(gain=0.95), "W is not orthogonal"),
     (start(triangular=True), "eigenvalues do not decide"),
     (start(gain=1e200), "W has an entry of"),
+    (few_read, "the few units that read are full"),
     (lambda inputs, hidden, rng: (np.eye(hidden), np.zeros((inputs, hidden)) + 1e-3), "the shape is"),
-    (lambda inputs, hidden, rng: np.eye(hidden), "a tuple (W, U) is wanted"),
+    (lambda inputs, hidden, rng: np.eye(hidden), "two arrays, (W, U), are wanted"),
 ]
 
 

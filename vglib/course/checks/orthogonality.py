@@ -8,7 +8,7 @@ import numpy as np
 
 from vglib import orthogonality
 from vglib.course.calling import Call
-from vglib.course.checks.compare import array, compare, derivatives, predictions
+from vglib.course.checks.compare import array, compare, derivatives, predictions, several
 from vglib.course.checks.proving import prove
 from vglib.course.checks.topic import Topic
 from vglib.course.given.orthogonality import run_start
@@ -77,7 +77,7 @@ def _nearest_rotations(call: Call, rng: np.random.Generator) -> str:
         )
         for g, (block, Q) in enumerate(zip(blocks, got.reshape(blocks.shape), strict=True)):
             defect = orthogonality.defect(Q)
-            assert defect < 1e-8, (
+            assert defect < 1e-5, (
                 f"{where}: block {g} has ‖QᵀQ − I‖ = {defect:.2g}. "
                 "Is Σ still in it, or were the rows split otherwise?"
             )
@@ -96,7 +96,7 @@ def _not_nearest(block: np.ndarray, Q: np.ndarray) -> str:
     U, _, Vt = np.linalg.svd(block)
     mirror = np.linalg.det(Q) < 0
     rest = Q.T @ block
-    if np.allclose(rest, rest.T, atol=1e-8):
+    if np.allclose(rest, rest.T, atol=1e-5):
         values = np.linalg.eigvalsh((rest + rest.T) / 2)
         if mirror and values[0] > 0:
             return (
@@ -108,7 +108,7 @@ def _not_nearest(block: np.ndarray, Q: np.ndarray) -> str:
                 "has the determinant −1. U Vᵀ was a rotation already: turn a direction over only where "
                 "its determinant is −1."
             )
-        if not mirror and values[0] + values[1] > -1e-8:
+        if not mirror and values[0] + values[1] > -1e-5:
             return ""
         if not mirror and values[-1] < 0:
             return "is −U Vᵀ. All directions are turned over, where one would do."
@@ -118,15 +118,15 @@ def _not_nearest(block: np.ndarray, Q: np.ndarray) -> str:
                 "NumPy sorts them: which is the smallest?"
             )
     middle = np.abs(U.T @ Q @ Vt)
-    if np.allclose(middle, np.eye(len(Q)), atol=1e-8):
+    if np.allclose(middle, np.eye(len(Q)), atol=1e-5):
         return "is made with (Vᵀ)ᵀ: np.linalg.svd returns Vᵀ already."
-    if np.allclose(np.abs(Q), np.abs(np.linalg.qr(block)[0]), atol=1e-8):
+    if np.allclose(np.abs(Q), np.abs(np.linalg.qr(block)[0]), atol=1e-5):
         return "is QR's Q, which depends on the order of the columns. What the SVD gives is nearer."
-    if np.allclose(np.abs(Q), np.abs(U @ Vt), atol=1e-8):
+    if np.allclose(np.abs(Q), np.abs(U @ Vt), atol=1e-5):
         return "is U Vᵀ with turned rows or columns. Turn a direction of the SVD's: between U and Vᵀ."
     if mirror:
         return "is orthogonal, and its determinant is −1: a mirror image. A rotation's is 1."
-    return "is a rotation and not the nearest: some other lies nearer."
+    return "is a rotation and not the nearest: some other lies nearer. Or were the rows split otherwise?"
 
 
 def _cayley(X: np.ndarray) -> np.ndarray:
@@ -152,20 +152,27 @@ def _cayley_backward(call: Call, rng: np.random.Generator) -> str:
             (np.tril(other - other.T, -1), "transpose both factors: ⟨G, P dA Q⟩ = ⟨Pᵀ G Qᵀ, dA⟩."),
         ]
         got = call("cayley_backward", X, G)
-        compare(got, want, f"n = {n}", mistakes, "The reference differentiates numerically.", tolerance=1e-9)
+        compare(got, want, f"n = {n}", mistakes, "The reference differentiates numerically.")
     return "Equal to the derivatives in numbers for n = 1, 2, 3 and 6."
+
+
+def _faint(W: np.ndarray, U: np.ndarray) -> str:
+    """Say why the first input is hardly felt although the gradient by the states arrives."""
+    reads = np.linalg.norm(U, axis=1)
+    if np.max(reads) > 0.01 and np.median(reads) < 1e-3:
+        return "where it arrives nothing is read, and the few units that read are full. Let all of them read."
+    return "what is read leaves too faint a trace: a larger U."
 
 
 @checks.check("choose-start")
 def _choose_start(call: Call, rng: np.random.Generator) -> str:
-    rows = ["  D    H   log-norm, worst   size of the last state"]
+    rows = ["  D    H   log-norm, worst   first input, felt"]
     # With one input chance decides more: a wider network evens it out.
     for fewest, most, width in ((1, 2, 44), (4, 7, 28), (16, 31, 28)):
         inputs, hidden = int(rng.integers(fewest, most)), width + int(rng.integers(12))
         start = call("choose_start", inputs, hidden, rng)
         where = f"D = {inputs}, H = {hidden}"
-        is_pair = isinstance(start, tuple | list) and len(start) == 2
-        assert is_pair, f"{where}: a tuple (W, U) is wanted; {start!r:.60} came."
+        start = several(start, 2, f"{where}: two arrays, (W, U),")
         shapes = {"W": (hidden, hidden), "U": (hidden, inputs)}
         W, U = (
             array(part, f"{where}, {name}", shape)
@@ -174,9 +181,9 @@ def _choose_start(call: Call, rng: np.random.Generator) -> str:
         for name, part in (("W", W), ("U", U)):
             assert np.all(np.isfinite(part)), f"{where}: an entry of {name} is not finite."
             assert np.max(np.abs(part)) < 1e6, f"{where}: {name} has an entry of {np.max(np.abs(part)):.1g}."
-        logs, size = run_start(W, U, rng.normal(size=(200, 6, inputs)))
+        logs, felt = run_start(W, U, rng.normal(size=(200, 6, inputs)))
         worst = float(logs[np.argmax(np.abs(logs))])
-        got = f"{where}: the log-norm is {worst:.2f}, the last state's size {size:.3f}."
+        got = f"{where}: the log-norm is {worst:.3f}, the first input is felt with {felt:.3g}."
         if not abs(worst) <= 1:
             defect, radius = orthogonality.defect(W), np.max(np.abs(np.linalg.eigvals(W)))
             why = "The states grow too large for tanh to stay straight: a smaller U."
@@ -187,10 +194,8 @@ def _choose_start(call: Call, rng: np.random.Generator) -> str:
             elif inputs > 1 and len(rows) > 1:
                 why = "It went well with fewer inputs. More of them add up: U must shrink as 1/√D."
             raise AssertionError(f"{got} {why}")
-        assert size >= 0.03, (
-            f"{got} The gradient arrives, and there is next to nothing to remember: a larger U."
-        )
-        rows.append(f"{inputs:3d}  {hidden:3d}  {worst:16.2f}  {size:23.3f}")
+        assert felt >= 0.002, f"{got} At least 0.002 is wanted. The gradient arrives, but {_faint(W, U)}"
+        rows.append(f"{inputs:3d}  {hidden:3d}  {worst:16.2f}  {felt:18.4f}")
     return "\n".join(rows)
 
 
