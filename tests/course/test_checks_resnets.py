@@ -43,11 +43,13 @@ def highway(x, *weights):
     return t * f + (1 - t) * x
 
 
-def backward(x, W, b, V, c, d_y, branch=1, bypass=1, gate=1, mean=False, adds=False, slope=True):
+def backward(
+    x, W, b, V, c, d_y, branch=1, bypass=1, gate=1, mean=False, adds=False, slope=True, turned=False
+):
     f, t = parts(x, W, b, V, c)
     d_before = d_y * t * ((1 - f**2) if slope else 1)
     d_gate = d_y * (f if adds else f - x) * t * (1 - t)
-    d_x = bypass * d_y * (1 - t) + branch * d_before @ W + gate * d_gate @ V
+    d_x = bypass * d_y * (t if turned else 1 - t) + branch * d_before @ W + gate * d_gate @ V
     size = len(x) if mean else 1
     return (
         d_x,
@@ -69,6 +71,7 @@ BACKWARDS = [
     ({"gate": 0}, "the way through the gate is missing"),
     ({"gate": -1}, "f − x, not x − f"),
     ({"bypass": 0}, "the bypass is missing"),
+    ({"turned": True}, "the factor 1 − t, not t"),
     ({"adds": True}, "also takes x away"),
     ({"slope": False}, "slope of tanh"),
     ({"mean": True}, "the sum is wanted"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from vglib import NonFiniteError, bptt, jacobians, resnets
 from vglib.course.calling import Call
-from vglib.course.checks.compare import array, compare, derivatives, predictions
+from vglib.course.checks.compare import array, compare, derivatives, predictions, several
 from vglib.course.checks.proving import prove
 from vglib.course.checks.topic import Topic
 from vglib.course.given.resnets import stretch
@@ -36,7 +36,7 @@ def _predictions(call: Call, rng: np.random.Generator) -> str:
         low, high = (middle, high) if np.prod(np.full(100, 1 + 2 * middle)) < 10 else (low, middle)
     law = _power([1.0, 0.01], 100)
     truth = [growth, low, _power([1.0, 1.0], 20)[3], law[0] / law.sum()]
-    names = ["power of ten, 110 blocks", "largest β", "paths through 3 of 20", "share round all branches"]
+    names = ["power of ten, 110 blocks", "largest β", "paths through 3 of 20", "share through no branch"]
     mistakes = [
         (0, 1.2**110, "that is the factor itself. Which power of ten is it?"),
         (0, math.log(1.2) * 110, "that is the natural logarithm; a power of ten is wanted."),
@@ -98,8 +98,7 @@ def _check_highway(call: Call, rng: np.random.Generator) -> str:
         compare(call("highway", x, W, b, V, c), _highway(x, W, b, V, c), f"{where}, y", mistakes)
 
         got = call("highway_backward", x, W, b, V, c, d_y)
-        is_five = isinstance(got, tuple | list) and len(got) == 5
-        assert is_five, f"{where}: a tuple of five gradients is wanted; a {type(got).__name__} came."
+        got = several(got, 5, f"{where}: five gradients")
         through_f, through_gate = d_y * t * (1 - f**2), d_y * (f - x) * t * (1 - t)
         direct = d_y * (1 - t)
         only_adds = "∂y/∂t is f − x: the gate also takes x away."
@@ -107,6 +106,7 @@ def _check_highway(call: Call, rng: np.random.Generator) -> str:
             (direct + through_f @ W, "the way through the gate is missing: t depends on x."),
             (through_f @ W + through_gate @ V, "the bypass is missing: x is also read directly, with 1 − t."),
             (d_y + through_f @ W + through_gate @ V, "the bypass has the factor 1 − t here."),
+            (d_y * t + through_f @ W + through_gate @ V, "the bypass has the factor 1 − t, not t."),
             (direct + d_y * (1 - f**2) @ W + through_gate @ V, "the branch has the factor t."),
             (direct + d_y * t @ W + through_gate @ V, "the slope of tanh, 1 − f², is missing."),
             (direct + through_f @ W + d_y * (f - x) @ V, "the slope of the gate, t(1 − t), is missing."),
@@ -151,8 +151,10 @@ def _choose_beta(call: Call, rng: np.random.Generator) -> str:
             logs = math.inf
         if not 0.3 <= logs <= 1.0:
             here = beta * size * math.sqrt(blocks / 2)
-            why = "Too small: the branches do next to nothing."
-            if logs > 1:
+            why = "Too small: at least 0.3 is wanted." if logs < 0.3 else "Too large: at most 1 is wanted."
+            if abs(logs) < 0.05:
+                why = "Too small: the branches do next to nothing."
+            elif logs > 5:
                 why = "Too large: the gradient explodes."
             if abs(beta * math.sqrt(blocks) - 1) < 0.05:
                 why += " 1/√L is for s = 1; these weights have another size. Measure it."
@@ -161,7 +163,7 @@ def _choose_beta(call: Call, rng: np.random.Generator) -> str:
             elif abs(here - math.sqrt(0.5)) < 0.05 or abs(here - math.sqrt(2)) < 0.05:
                 why += " A factor of √2: how many of the ReLUs are on?"
             raise AssertionError(
-                f"{blocks} blocks of width {width}: with β = {beta:.3g} the log-stretch is {logs:.2f}. {why}"
+                f"{blocks} blocks of width {width}: with β = {beta:.3g} the log-stretch is {logs:.3g}. {why}"
             )
         rows.append(f"{blocks:6d}  {width:5d}  {size:9.2g}  {beta:5.2g}  {logs:11.2f}")
     return "\n".join(rows)
