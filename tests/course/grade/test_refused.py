@@ -195,7 +195,7 @@ def test_each_has_a_line_with_file_and_reason(refused):
         "empty": "it is empty",
         "link": "symbolic link",
         "pipe": "a pipe",
-        "folder": "irectory",
+        "folder": "folder",
         "huge": "500 MB",
         "deep": "nested deeper",
         "old": "format",

@@ -10,7 +10,6 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from vglib.course.checkout import CannotRunError
@@ -52,7 +51,7 @@ class Gradebook:
         # nbgrader logs what it raises, with the way it came; here it becomes a message.
         logging.getLogger("tornado.application").addFilter(_not_of_nbgrader)
         try:
-            with _commands_of_this_python():
+            with _version_found_here():
                 book = NbGraderBook(url, COURSE)
         except (SQLAlchemyError, InvalidEntry, ImportError) as error:
             raise CannotRunError(f"cannot open the gradebook at {hidden(url)}: {_first(error)}") from None
@@ -186,14 +185,26 @@ class Gradebook:
 
 
 @contextlib.contextmanager
-def _commands_of_this_python() -> Iterator[None]:
-    """Put the commands installed beside this Python on the path: nbgrader calls alembic by its name."""
-    before = os.environ.get("PATH", os.defpath)
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), before])
+def _version_found_here() -> Iterator[None]:
+    """Let nbgrader find the version of its tables in this process.
+
+    It would start a command for it, ``alembic``, which need not be on the path and takes longer than to grade
+    five submissions.
+    """
+    from nbgrader import api
+
+    def version() -> str:
+        from alembic.config import Config
+        from alembic.script import ScriptDirectory
+
+        with api._temp_alembic_ini("sqlite://") as settings:
+            return str(ScriptDirectory.from_config(Config(settings)).get_current_head())
+
+    before, api.get_alembic_version = api.get_alembic_version, version
     try:
         yield
     finally:
-        os.environ["PATH"] = before
+        api.get_alembic_version = before
 
 
 @contextlib.contextmanager
