@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from vglib import RNN, bptt, truncation
-from vglib.course.checks.truncation import _chunked
+from vglib.course.checks import find
+from vglib.course.checks.truncation import OTHERS, USUAL, _chunked, _draw_cases
 
 RIGHT = (2460, 34, 20, 200)
 PREDICTIONS = [
@@ -18,6 +19,7 @@ PREDICTIONS = [
     (2, 40, "more than once"),
     (2, 0, "too small"),
     (3, 100, "length of a segment"),
+    (3, 199, "the one that is both"),
     (3, 10_100, "one a segment"),
 ]
 
@@ -196,6 +198,18 @@ CHUNKS = [
 @pytest.mark.parametrize(("function", "words"), CHUNKS)
 def test_a_wrong_length_is_explained(function, words, told):
     assert re.search(words, told("truncation", "shortest-chunks", {"shortest_chunks": function}))
+
+
+@pytest.mark.parametrize("rule", [*USUAL, *OTHERS])
+def test_another_rule_for_the_length_never_passes_and_is_known(rule, told):
+    """Whatever is drawn, some network tells it apart."""
+    checks, said = find("truncation"), []
+    for seed in range(10):
+        cases = _draw_cases(checks.rng("shortest-chunks", seed))
+        lengths = iter([inputs[3][places[rule]] for _, inputs, (_, _, places) in cases])
+        names = {"shortest_chunks": lambda *inputs, lengths=lengths: next(lengths)}
+        said.append(told("truncation", "shortest-chunks", names, seed))
+    assert {**USUAL, **OTHERS}[rule] in " ".join(said)
 
 
 def test_the_reference_for_chunks_agrees_with_autograd():

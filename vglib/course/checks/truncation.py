@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,7 @@ def _predictions(call: Call, rng: np.random.Generator) -> str:
         (1, 4, "it flows on beyond the start of its own chunk."),
         (2, 40, twice),
         (3, 100, "that is the length of a segment. Add the states of the open one and the stored ones."),
+        (3, 199, "nearly: count the stored states and those of the open segment, also the one that is both."),
         (3, 10_100, "the stored states are one a segment, not one a step."),
     ]
     return predictions(call("predictions"), truth, names, mistakes, tolerances=1e-9, digits="g")
@@ -258,63 +260,123 @@ def _chunked(
     }
 
 
+def _cosines(grads: np.ndarray) -> np.ndarray:
+    """Return the cosines of the angles between each row and the last."""
+    return grads @ grads[-1] / np.linalg.norm(grads, axis=1) / np.linalg.norm(grads[-1])
+
+
 def _angles(grads: np.ndarray) -> np.ndarray:
     """Return the angles between each row and the last, in degrees."""
-    grads = grads.reshape(len(grads), -1)
-    cosines = grads @ grads[-1] / np.linalg.norm(grads, axis=1) / np.linalg.norm(grads[-1])
-    return np.degrees(np.arccos(np.clip(cosines, -1, 1)))
+    return np.degrees(np.arccos(np.clip(_cosines(grads), -1, 1)))
 
 
-def _shortest(angles: np.ndarray, limit: float) -> int:
-    """Return the place from which on no angle is larger than the limit."""
-    bad = np.flatnonzero(angles > limit)
-    return int(bad[-1]) + 1 if len(bad) else 0
+def _shortest(bad: np.ndarray) -> int:
+    """Return the place from which on nothing is bad."""
+    places = np.flatnonzero(bad)
+    return int(places[-1]) + 1 if len(places) else 0
+
+
+# Rules that are easily taken for the right one, and give the same length for many a network.
+USUAL = {
+    "below": "That is the first from the short end.",
+    "recurrent": "So it is for weight_hh alone: take all four parameters as one vector.",
+    "weights": "So it is without the biases: take all four parameters as one vector.",
+    "one bias": "So it is with one bias: both have a gradient, the same one, and both count.",
+    "largest": "So it is if no parameter by itself may be off by more: take all four as one vector.",
+    "mean": "So it is for the mean of four angles: take all four parameters as one vector.",
+    "distance": "So it is for the distance of the two vectors. The angle does not look at their lengths.",
+}
+OTHERS = {
+    "cos": "Are your 20 degrees radians? np.cos(20) is the cosine of 20 radians.",
+    "radians": "Are your 20 degrees radians?",
+    "one late": "Yours is the first that fails, seen from the long end.",
+}
+
+
+def _places(grads: dict[str, np.ndarray]) -> tuple[int, np.ndarray, dict[str, int]]:
+    """Return the right place in the list of lengths, the angles, and what other rules give."""
+    flat = {name: g.reshape(len(g), -1) for name, g in grads.items()}
+    whole = np.concatenate(list(flat.values()), axis=1)
+    angles, single = _angles(whole), np.array([_angles(g) for g in flat.values()])
+    first = _shortest(angles > 20)
+
+    def part(*names: str) -> int:
+        return _shortest(_angles(np.concatenate([flat[name] for name in names], axis=1)) > 20)
+
+    away = np.linalg.norm(whole - whole[-1], axis=1) / np.linalg.norm(whole[-1])
+    return (
+        first,
+        angles,
+        {
+            "below": int(np.argmax(angles <= 20)),
+            "recurrent": part("weight_hh"),
+            "weights": part("weight_ih", "weight_hh"),
+            "one bias": part("weight_ih", "weight_hh", "bias_ih"),
+            "largest": _shortest(single.max(axis=0) > 20),
+            "mean": _shortest(single.mean(axis=0) > 20),
+            "distance": _shortest(away > np.sin(np.radians(20))),
+            "cos": _shortest(_cosines(whole) < np.cos(20)),
+            "radians": 0,
+            "one late": max(0, first - 1),
+        },
+    )
 
 
 STEPS, UNITS = 120, 16
 DIVISORS = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 24, 30, 40, 60])
 
 
+def _draw_case(rng: np.random.Generator, orthogonal: bool) -> tuple[Any, ...]:
+    """Return weights, x, d_outputs and the allowed lengths."""
+    w = RNN.init(2, UNITS, seed=int(rng.integers(100_000))).parameters
+    if orthogonal:
+        none, Q = np.zeros(UNITS), np.linalg.qr(rng.normal(size=(UNITS, UNITS)))[0]
+        w = {"weight_ih": 0.3 * w["weight_ih"], "weight_hh": 0.95 * Q, "bias_ih": none, "bias_hh": none}
+    x, d = rng.normal(size=(STEPS, 1, 2)), rng.normal(size=(STEPS, 1, UNITS))
+    # Not the same lengths for all: some are left out.
+    return w, x, d, np.append(np.sort(rng.choice(DIVISORS, size=11, replace=False)), STEPS)
+
+
+def _draw_cases(rng: np.random.Generator) -> list[tuple[str, tuple[Any, ...], Any]]:
+    """Return so many networks that no usual rule gives the right length for all of them."""
+    cases, untold = [], set(USUAL)
+    for draw in range(200):
+        w, x, d, allowed = inputs = _draw_case(rng, orthogonal=draw % 2 == 1)
+        found = first, _, places = _places(_chunked(w, x[:, 0], d[:, 0], allowed))
+        tells = {rule for rule in untold if places[rule] != first}
+        if draw < 4 or tells:
+            cases.append((("default", "0.95 orthogonal")[draw % 2], inputs, found))
+            untold -= tells
+        if draw >= 3 and not untold:
+            break
+    return cases
+
+
 @checks.check("shortest-chunks")
 def _shortest_chunks(call: Call, rng: np.random.Generator) -> str:
-    rows = ["W                shortest  angle at the next shorter"]
-    cases = []
-    for network in range(4):
-        w = RNN.init(2, UNITS, seed=int(rng.integers(100_000))).parameters
-        name = ("default", "0.95 orthogonal")[network % 2]
-        if network % 2:
-            none = np.zeros(UNITS)
-            Q = np.linalg.qr(rng.normal(size=(UNITS, UNITS)))[0]
-            w = {"weight_ih": 0.3 * w["weight_ih"], "weight_hh": 0.95 * Q, "bias_ih": none, "bias_hh": none}
-        x, d = rng.normal(size=(STEPS, 1, 2)), rng.normal(size=(STEPS, 1, UNITS))
-        # Not the same lengths for all: some are left out.
-        allowed = np.append(np.sort(rng.choice(DIVISORS, size=11, replace=False)), STEPS)
-        cases.append((name, w, x, d, allowed))
-    answers = call.many("shortest_chunks", [inputs for _, *inputs in cases])
-    for network, (answer, (name, w, x, d, allowed)) in enumerate(zip(answers, cases, strict=True), 1):
-        grads = _chunked(w, x[:, 0], d[:, 0], allowed)
-        whole = np.concatenate([g.reshape(len(allowed), -1) for g in grads.values()], axis=1)
-        angles = _angles(whole)
-        first = _shortest(angles, 20)
+    cases = _draw_cases(rng)
+    answers = call.many("shortest_chunks", [inputs for _, inputs, _ in cases])
+    chosen = []
+    for network, (answer, (_, (*_, allowed), _)) in enumerate(zip(answers, cases, strict=True), 1):
         got = float(array(answer, f"network {network}", ()))
         known = f"network {network}: {got:g} is none of the allowed lengths, {allowed.tolist()}."
         assert got in allowed, known
-        at = int(np.flatnonzero(allowed == got)[0])
-        if at != first:
-            where = f"network {network} ({name}): for chunks of {got:g} the angle is {angles[at]:.1f}°"
-            why = ""
-            if at == _shortest(_angles(grads["weight_hh"]), 20):
-                why = " So it is for weight_hh alone: take all four parameters as one vector."
-            elif at == _shortest(angles, np.degrees(20)) or at == _shortest(
-                angles, np.degrees(np.arccos(np.clip(np.cos(20), -1, 1)))
-            ):
-                why = " Are your 20 degrees radians? np.cos(20) is the cosine of 20 radians."
-            elif at + 1 == first:
-                why = " Yours is the first that fails, seen from the long end."
-            assert angles[at] <= 20, f"{where}, more than 20°.{why}"
-            assert at >= first, f"{where}, but for a longer allowed length it is more than 20° again."
-            why = why or " Are all four parameters in your angle, and is the limit 20 degrees?"
-            raise AssertionError(f"{where}, yet {allowed[first]} would do.{why}")
+        chosen.append(int(np.flatnonzero(allowed == got)[0]))
+    rules = [
+        why
+        for rule, why in {**USUAL, **OTHERS}.items()
+        if all(at == places[rule] for at, (_, _, (*_, places)) in zip(chosen, cases, strict=True))
+    ]
+    rows = ["W                shortest  angle at the next shorter"]
+    for network, (at, (name, (*_, allowed), (first, angles, _))) in enumerate(
+        zip(chosen, cases, strict=True), 1
+    ):
+        where = f"network {network} ({name}): for chunks of {allowed[at]} the angle is {angles[at]:.1f}°"
+        why = "".join(f" {rule}" for rule in rules[:1])
+        assert angles[at] <= 20, f"{where}, more than 20°.{why}"
+        assert at >= first, f"{where}, but for a longer allowed length it is more than 20° again.{why}"
+        why = why or " Are all four parameters in your angle, and is the limit 20 degrees?"
+        assert at == first, f"{where}, yet {allowed[first]} would do.{why}"
         before = f"{angles[first - 1]:.0f}°" if first else "–"
-        rows.append(f"{name:15s}  {got:8g}  {before:>25s}")
+        rows.append(f"{name:15s}  {allowed[at]:8d}  {before:>25s}")
     return "\n".join(rows)
