@@ -16,7 +16,7 @@ from typing import Any
 
 from vglib.course.checkout import CannotRunError, require
 from vglib.course.checks.topic import NAMES
-from vglib.course.fan_out import Workers, fan_out
+from vglib.course.fan_out import fan_out
 from vglib.course.grading import export, feedback, pages, records, summary
 from vglib.course.grading.bounded import cut, graded
 from vglib.course.grading.collect import Found, collect
@@ -24,50 +24,18 @@ from vglib.course.grading.folder import Folder, write
 from vglib.course.grading.grade import Job, Result
 from vglib.course.grading.gradebook import COURSE, Gradebook, mismatched
 from vglib.course.grading.intake import Refused, Submission, parse, read, rebuild
+from vglib.course.grading.options import Options, must_be_apart
 from vglib.course.grading.released import released
-from vglib.course.grading.sandbox import SandboxError, exposed
+from vglib.course.grading.sandbox import SandboxError
 from vglib.course.grading.syscalls import FilterError
 from vglib.version import __version__
 
-__all__ = ["Options", "run"]
+__all__ = ["run"]
 
 # So many bytes of submissions are held at a time, however many there are.
 _BATCH = 32 * 2**20
 # A page and a notebook are small; a disk with less than this is as good as full.
 _FREE = 64 * 2**20
-
-
-@dataclass(frozen=True)
-class Options:
-    """What an instructor asked for.
-
-    Attributes
-    ----------
-    submissions, course, exercises : Path
-        Folders: what was handed in, where the marks go, the exercises with solutions.
-    workers : Workers
-        Where submissions are graded.
-    url : str or None
-        Of the gradebook.
-    only : tuple of str
-        Topics; all if empty.
-    again : bool
-        Grade also what has been graded.
-    feedback : bool
-        Make pages for the learners.
-    unsafe : bool
-        Run strangers' code without a sandbox.
-    """
-
-    submissions: Path
-    course: Path
-    exercises: Path
-    workers: Workers
-    url: str | None = None
-    only: tuple[str, ...] = ()
-    again: bool = False
-    feedback: bool = True
-    unsafe: bool = False
 
 
 def run(options: Options) -> int:
@@ -87,7 +55,7 @@ def run(options: Options) -> int:
     submissions = options.submissions.resolve()
     if not submissions.is_dir():
         raise CannotRunError(f"there is no folder {submissions}")
-    _must_be_apart(submissions, options.course.resolve(), options)
+    must_be_apart(options)
     folder = Folder.open(options.course, url=options.url)
     try:
         found = collect(submissions, NAMES)
@@ -105,19 +73,6 @@ def run(options: Options) -> int:
             return _Grading(options, folder).all(found)
         except OSError as error:
             raise CannotRunError(f"stopped, and all marks so far are kept: {error}") from None
-
-
-def _must_be_apart(submissions: Path, course: Path, options: Options) -> None:
-    if submissions == course or submissions in course.parents:
-        raise CannotRunError(f"the course folder {course} must not lie among the submissions")
-    if options.unsafe:
-        return
-    for path in (submissions, course, options.exercises):
-        folder = exposed(path)
-        if folder is not None:
-            raise CannotRunError(
-                f"{path} lies in {folder}, which submissions can read in the sandbox: move it elsewhere"
-            )
 
 
 @dataclass

@@ -50,8 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
                 f"this machine has no safe sandbox, so nothing is graded:\n{reasons}\n"
                 "What to do about it: python -m vglib grade --probe"
             )
-    from vglib.course.grading.command import Options
     from vglib.course.grading.command import run as grade_all
+    from vglib.course.grading.options import Options
 
     for stream in (sys.stdout, sys.stderr):
         # Names are of all alphabets, and a terminal may know one of them.
