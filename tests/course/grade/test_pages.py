@@ -89,11 +89,8 @@ def opened(hostile, browser):
 def test_nothing_acts(hostile, opened):
     page, dialogs, requests = opened
     assert dialogs == []
-    assert not [url for url in requests if "evil" in url]
-    assert {url.split("?")[0] for url in requests if not url.startswith("file:")} <= {
-        "https://cdnjs.cloudflare.com/ajax/libs/mathjax/2.7.7/latest.js"
-    }
-    for bad in ("script:not([src*=mathjax]):not([type])", "iframe", "svg", "img", "[onerror]", "[onload]"):
+    assert [url for url in requests if not url.startswith("file:")] == []
+    for bad in ("script", "iframe", "svg", "img", "[onerror]", "[onload]"):
         assert page.locator(bad).count() == 0, bad
     assert page.locator("a[href^='javascript:']").count() == 0
     # What was written is there, as it was written.

@@ -51,7 +51,7 @@ def run(options: Options) -> int:
     CannotRunError
         Nothing, or nothing more, can be graded here; the message says why and what to do.
     """
-    require("grading", "nbgrader", "nbconvert", "tqdm")
+    require("grading", "latex2mathml", "nbgrader", "nbconvert", "tqdm")
     submissions = options.submissions.resolve()
     if not submissions.is_dir():
         raise CannotRunError(f"there is no folder {submissions}")

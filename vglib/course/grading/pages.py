@@ -14,18 +14,18 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vglib.course.grading.formulas import with_formulas
 from vglib.course.grading.grade import Result
 from vglib.course.grading.intake import Item
 
 __all__ = ["digest", "graded_notebook", "is_current", "page"]
 
 _LISTED = re.compile(r'(<a href="#([\w-]+)-check">)Test cell</a> \(Score: ([\d.]+) / ([\d.]+)\)')
+# A page has no scripts: those of the template, which would set formulas, are not needed (see `formulas`).
 # Should anything of a learner's be taken for markup all the same, it can neither run nor reach anybody.
-# Formulas are set by MathJax, which the template loads from there.
-_MATHJAX = "https://cdnjs.cloudflare.com/ajax/libs/mathjax/"
+_SCRIPT = re.compile(r"<script\b.*?</script>", re.S | re.I)
 _POLICY = (
-    f"default-src 'none'; script-src {_MATHJAX} 'unsafe-eval'; style-src 'unsafe-inline'; "
-    f"img-src data: {_MATHJAX}; font-src data: {_MATHJAX}; connect-src https://api.cdnjs.com; "
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
     "base-uri 'none'; form-action 'none'"
 )
 _HEAD = f"""<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
@@ -40,6 +40,8 @@ div.input_area pre { overflow-x: auto; }
 .rendered_html { overflow-wrap: anywhere; }
 div.output_area { border-left: 4px solid #cccccc; margin: 0.5em 0; }
 div.output_area pre { border: 0; background: none; margin: 0; }
+mtd[columnalign=left] { text-align: left; }
+mtd[columnalign=right] { text-align: right; }
 summary { display: list-item; cursor: pointer; color: #23527c; }
 div.output_area:has(.output_error) { border-left-color: #c0392b; background: #fdf2f0; }
 div.cell:has(a[name$="-check"]) div.output_area:not(:has(.output_error)) {
@@ -56,6 +58,8 @@ div.nbgrader_cell .panel-heading, div.nbgrader_cell .panel-heading a { color: #f
 </head>"""
 # To the course's own pages, which are elsewhere.
 _BESIDE = re.compile(r'<a href="\.\./[^"]*">(.*?)</a>')
+# How a learner's own text begins; a code block of Markdown, which nothing in it can close.
+_OWN = "    Your text:"
 _MARK = re.compile(r"<!-- vglib ([0-9a-f]{64}) -->")
 
 
@@ -119,7 +123,7 @@ def _clean(text: str) -> str:
 
 def _verbatim(text: str) -> str:
     """Return text as a code block of Markdown, which a renderer escapes; an indented one cannot be closed."""
-    return "\n".join(f"    {line}" for line in ["Your text:", *_clean(text).splitlines()])
+    return "\n".join([_OWN, *(f"    {line}" for line in _clean(text).splitlines())])
 
 
 def digest(notebook: str, scores: Mapping[str, Any], comments: Mapping[str, str]) -> str:
@@ -155,6 +159,8 @@ def page(
     book = nbformat.reads(notebook, as_version=4)
     total = most = 0.0
     for cell in book.cells:
+        if cell.cell_type == "markdown" and not cell.source.startswith(_OWN):
+            cell.source = with_formulas(cell.source)
         marks = cell.metadata.get("nbgrader")
         if not marks:
             continue
@@ -166,7 +172,7 @@ def page(
     about = {"notebook": topic, "student": student, "score": total, "max_score": most, "late_penalty": 0}
     text, _ = _exporter().from_notebook_node(book, {"nbgrader": about, "metadata": {"name": topic}})
     # The template calls each of them a test cell, and knows no names.
-    text = _BESIDE.sub(r"\1", _LISTED.sub(_listed, text))
+    text = _BESIDE.sub(r"\1", _LISTED.sub(_listed, _SCRIPT.sub("", text)))
     changes = {
         "<title>": f"{_HEAD}\n<title>",
         "</head>": _STYLE,
