@@ -85,11 +85,13 @@ def wall(limits: Limits, rules: int) -> list[str]:
         fresh += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
     for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
         fresh += ["--symlink", f"/proc/self/fd{target}", f"/dev/{name}"]
+    # Before the folders, which may lie in /tmp themselves and would be hidden by it.
+    writable: list[str] = []
     for name in WRITABLE:
-        fresh += ["--size", size, "--tmpfs", name]
+        writable += ["--size", size, "--tmpfs", name]
     fresh += ["--remount-ro", "/", "--chdir", "/tmp", "--"]  # noqa: S108
     if os.geteuid() != 0:
-        return [bubblewrap, *inner, *files, *fresh]
+        return [bubblewrap, *inner, *writable, *files, *fresh]
     drop = shutil.which("setpriv")
     if drop is None:
         raise SandboxError(
@@ -102,13 +104,20 @@ def wall(limits: Limits, rules: int) -> list[str]:
     outer = [bubblewrap, "--die-with-parent", "--unshare-pid", *files, "--dir", "/tmp"]  # noqa: S108
     outer += ["--dev-bind", "/proc", "/proc", "--dev", "/dev", "--"]
     outer += [drop, "--reuid", who, "--regid", who, "--clear-groups", "--no-new-privs"]
-    shown = []
-    for top in sorted({Path(*path.parts[:2]) for path in (*_folders(), *map(Path, _SYSTEM))}):
-        if top.is_symlink():
-            shown += ["--symlink", os.readlink(top), str(top)]
-        elif top.exists():
-            shown += ["--ro-bind", str(top), str(top)]
-    return [*outer, bubblewrap, *inner, *shown, *fresh]
+    return [*outer, bubblewrap, *inner, *writable, *_shown_again(), *fresh]
+
+
+def _shown_again() -> list[str]:
+    """Return the options that show in the inner sandbox what the outer one holds."""
+    options: list[str] = []
+    temporary = Path("/tmp")  # noqa: S108 - as a whole it is the learner's own
+    paths = {path if temporary in path.parents else Path(*path.parts[:2]) for path in _folders()}
+    for path in sorted(paths | {Path(*Path(name).parts[:2]) for name in _SYSTEM}):
+        if path.is_symlink():
+            options += ["--symlink", os.readlink(path), str(path)]
+        elif path.exists():
+            options += ["--ro-bind", str(path), str(path)]
+    return options
 
 
 def _files() -> list[str]:
