@@ -2,11 +2,12 @@
 
 import ast
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from vglib.course.release import blank, release
+from vglib.course.release import blank, points, release
 
 EXERCISES = Path(__file__).parents[2] / "exercises"
 
@@ -59,3 +60,16 @@ def test_the_real_exercises_have_solutions_and_their_release_has_none(tmp_path):
 def test_nothing_is_written_twice(tmp_path):
     first = [path.stat().st_mtime_ns for path in release(EXERCISES, tmp_path)]
     assert [path.stat().st_mtime_ns for path in release(EXERCISES, tmp_path)] == first
+
+
+def test_what_a_notebook_is_worth():
+    for path in EXERCISES.glob("*.ipynb"):
+        worth = points(path)
+        text = "\n".join(
+            "".join(cell["source"])
+            for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+            if cell["cell_type"] == "markdown"
+        )
+        # The headings say it too: (2 points), (2 + 1 points).
+        said = re.findall(r"^## \d.*\(([\d + ]+) points?\)$", text, re.M)
+        assert sum(int(number) for one in said for number in one.split("+")) == sum(worth.values())

@@ -208,12 +208,13 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
 def _exercises(arguments: argparse.Namespace) -> int:
     from vglib.course.checkout import CannotRunError, root
-    from vglib.course.release import release
+    from vglib.course.release import points, release
 
     folder = arguments.folder or root() / "_build" / "exercises"
     try:
         for path in release(root() / "exercises", folder):
-            print(path)
+            worth = points(path)
+            print(f"{path}   {len(worth)} tasks, {sum(worth.values()):g} points")
     except (OSError, ValueError) as error:
         raise CannotRunError(f"cannot write the exercises into {folder}: {error}") from None
     return 0

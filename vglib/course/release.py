@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-__all__ = ["blank", "release"]
+__all__ = ["blank", "points", "release"]
 
 # As nbgrader marks them. What stands between is cut and the indentation kept.
 _SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION.*?### END SOLUTION[^\n]*$", re.M | re.S)
@@ -67,3 +67,20 @@ def release(source: Path, target: Path) -> list[Path]:
             copy.write_text(text, encoding="utf-8")
         written.append(copy)
     return written
+
+
+def points(path: Path) -> dict[str, float]:
+    """Return what each task of a notebook is worth, by the names of the tasks.
+
+    Parameters
+    ----------
+    path
+        The notebook.
+    """
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    marked = [cell["metadata"].get("nbgrader", {}) for cell in cells]
+    return {
+        marks["grade_id"].removesuffix("-check"): float(marks["points"])
+        for marks in marked
+        if marks.get("grade")
+    }
