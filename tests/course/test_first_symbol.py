@@ -155,5 +155,5 @@ def test_what_is_stored_is_what_it_computes(name, settings):
     assert stored["seed"] == 0
     now = first_symbol.run({**settings, "updates": 50}, 0)
     np.testing.assert_allclose(now["before"], stored["numbers"]["before"], rtol=1e-4, atol=1e-4)
-    # Floats of another machine's kernels: the same to a few digits, no more.
-    np.testing.assert_allclose(now["loss"], stored["numbers"]["loss"][:1], rtol=1e-3)
+    # Floats of another machine's kernels: after fifty updates the same to two digits, no more.
+    np.testing.assert_allclose(now["loss"], stored["numbers"]["loss"][:1], rtol=2e-2)
