@@ -25,6 +25,7 @@ from vglib.course.grading.grade import Job, Result
 from vglib.course.grading.gradebook import COURSE, Gradebook, mismatched
 from vglib.course.grading.intake import Refused, Submission, parse, read, rebuild
 from vglib.course.grading.options import Options, must_be_apart
+from vglib.course.grading.parts import parts
 from vglib.course.grading.released import released
 from vglib.course.grading.sandbox import SandboxError
 from vglib.course.grading.syscalls import FilterError
@@ -32,8 +33,6 @@ from vglib.version import __version__
 
 __all__ = ["run"]
 
-# So many bytes of submissions are held at a time, however many there are.
-_BATCH = 32 * 2**20
 # A page and a notebook are small; a disk with less than this is as good as full.
 _FREE = 64 * 2**20
 
@@ -91,6 +90,7 @@ class _Grading:
         self.options, self.folder = options, folder
         self.secret = folder.secret()
         self.released: dict[str, dict[str, Any]] = {}
+        self.digests: dict[str, Any] = {}  # of what the marks of a topic depend on besides a submission
         self.remarks: dict[tuple[str, str], str] = {}
         self.graded = self.kept = self.bad = 0
 
@@ -115,7 +115,7 @@ class _Grading:
                     bar.update()
                 for one in wrong:
                     self._note(one)
-                for batch in self._batches([one for one in found if not one.problem], bar):
+                for batch in parts(self._admitted([one for one in found if not one.problem], bar)):
                     self._grade(batch, book, bar)
             self._finish(book)
         return 1 if self.bad else 0
@@ -123,27 +123,21 @@ class _Grading:
     def _prepare(self, topic: str, book: Gradebook) -> None:
         notebook = self.released[topic] = released(self.options.exercises, topic)
         book.prepare(topic, notebook)
+        about = json.dumps(notebook, sort_keys=True).encode()
+        self.digests[topic] = hashlib.sha256(b"\0".join([__version__.encode(), about, b""]))
         text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
         # Formgrader lists the topics that it finds among the sources.
         for stage in ("source", "release"):
             write(self.folder.path / stage / topic / f"{topic}.ipynb", text)
 
-    def _batches(self, found: Sequence[Found], bar: Any) -> Iterator[list[_Todo]]:
-        """Yield what is to be graded, in parts that fit into memory."""
-        batch: list[_Todo] = []
-        size = 0
+    def _admitted(self, found: Sequence[Found], bar: Any) -> Iterator[tuple[_Todo, int]]:
+        """Yield what is to be graded, and its size."""
         for one in found:
             todo = self._taken(one, bar)
             if todo is None:
                 bar.update()
-                continue
-            batch.append(todo)
-            size += sum(len(item.source) for item in todo.submission.items)
-            if size > _BATCH:
-                yield batch
-                batch, size = [], 0
-        if batch:
-            yield batch
+            else:
+                yield todo, sum(len(item.source) for item in todo.submission.items)
 
     def _taken(self, one: Found, bar: Any) -> _Todo | None:
         """Let a submission in, or say why not."""
@@ -151,8 +145,9 @@ class _Grading:
         try:
             data, handed_in = _read(one.path)
             # Whoever hands in again gets other inputs, and what was right under others is looked at again.
-            about = json.dumps(released, sort_keys=True).encode()
-            digest = hashlib.sha256(b"\0".join([__version__.encode(), about, data])).hexdigest()
+            whole = self.digests[one.topic].copy()
+            whole.update(data)
+            digest = whole.hexdigest()
             if not self.options.again and self._is_kept(one, digest):
                 return None
             submission = rebuild(released, parse(data))
@@ -191,13 +186,11 @@ class _Grading:
         if not one.topic:
             return
         path = self.folder.record(one.topic, one.student)
-        before = records.read(path) if path.is_file() else {"status": ""}
-        if before["status"] != "graded":
-            before = records.make(one.student, one.topic, one.file)
-        self._rewrite(path, {**before, "reason": self.remarks.get((one.topic, one.student), "")})
-
-    def _rewrite(self, path: Path, record: Mapping[str, Any]) -> None:
-        if not path.is_file() or records.read(path) != record:
+        before = records.read(path) if path.is_file() else None
+        earned = before is not None and before["status"] == "graded"
+        record = before if earned else records.make(one.student, one.topic, one.file)
+        record = {**record, "reason": self.remarks.get((one.topic, one.student), "")}
+        if record != before:
             write(path, records.dump(record))
 
     def _grade(self, batch: Sequence[_Todo], book: Gradebook, bar: Any) -> None:

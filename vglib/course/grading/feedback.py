@@ -11,11 +11,9 @@ from typing import Any
 from vglib.course.fan_out import Workers, fan_out
 from vglib.course.grading import pages
 from vglib.course.grading.folder import Folder, write
+from vglib.course.grading.parts import parts
 
 __all__ = ["make"]
-
-# So many bytes of notebooks are held at a time, however many there are.
-_BATCH = 32 * 2**20
 
 
 def make(
@@ -36,8 +34,8 @@ def make(
 
     failed = []
     with tqdm(desc="feedback", total=len(records), unit="page", disable=None) as bar:
-        for tasks in _tasks(folder, records, counts, comments, bar):
-            with closing(fan_out(tasks, workers)) as outcomes:
+        for tasks in parts(_tasks(folder, records, counts, comments, bar)):
+            with closing(fan_out(dict(tasks), workers)) as outcomes:
                 for outcome in outcomes:
                     bar.update()
                     if outcome.error is None:
@@ -49,10 +47,8 @@ def make(
 
 def _tasks(
     folder: Folder, records: Sequence[Mapping[str, Any]], counts: Any, comments: Any, bar: Any
-) -> Iterator[dict[str, Any]]:
-    """Yield tasks that make pages, in parts that fit into memory."""
-    tasks: dict[str, Any] = {}
-    size = 0
+) -> Iterator[tuple[tuple[str, Any], int]]:
+    """Yield tasks that make pages, each with its key, and the size of its notebook."""
     for record in records:
         topic, student = record["topic"], record["student"]
         source, path = folder.autograded(topic, student), folder.feedback(topic, student)
@@ -64,13 +60,7 @@ def _tasks(
         if pages.is_current(_end(path), pages.digest(notebook, *about)):
             bar.update()
             continue
-        tasks[str(path)] = partial(pages.page, notebook, topic, student, *about)
-        size += len(notebook)
-        if size > _BATCH:
-            yield tasks
-            tasks, size = {}, 0
-    if tasks:
-        yield tasks
+        yield (str(path), partial(pages.page, notebook, topic, student, *about)), len(notebook)
 
 
 def _end(path: Path) -> str:
