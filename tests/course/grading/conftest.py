@@ -9,6 +9,7 @@ from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vglib.course.grading.grade import Job, grade
@@ -162,3 +163,21 @@ def session(sandbox):
     """A sandbox with small limits."""
     with Session(replace(SMALL, cell=10.0)) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def same():
+    """Whether two values are alike, kinds and all."""
+    return _same
+
+
+def _same(a, b):
+    if isinstance(a, np.ndarray | np.generic):
+        return (
+            type(a) is type(b) and a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
+        )
+    if isinstance(a, list | tuple):
+        return type(a) is type(b) and len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    return type(a) is type(b) and (a == b or a != a)

@@ -25,27 +25,14 @@ SAME = [
 ]
 
 
-def same(a, b):
-    """Whether two values are alike, kinds and all."""
-    if isinstance(a, np.ndarray | np.generic):
-        return (
-            type(a) is type(b) and a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
-        )
-    if isinstance(a, list | tuple):
-        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    return type(a) is type(b) and (a == b or a != a)
-
-
 @pytest.mark.parametrize("value", SAME, ids=lambda value: repr(value)[:30])
-def test_plain_values_come_back(value):
+def test_plain_values_come_back(value, same):
     assert same(value, unpack(pack(value)))
 
 
 @pytest.mark.parametrize("dtype", sorted(DTYPES))
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0, 4), (2, 3, 1), (1,) * 16])
-def test_arrays_come_back(dtype, shape):
+def test_arrays_come_back(dtype, shape, same):
     array = np.arange(np.prod(shape, dtype=int)).astype(dtype).reshape(shape)
     back = unpack(pack(array))
     assert same(array[()], back)
@@ -61,7 +48,7 @@ def test_arrays_of_all_layouts_come_back():
     assert np.isnan(unpack(pack(np.array([np.nan, np.inf])))).tolist() == [True, False]
 
 
-def test_tensors_cross_as_arrays(torch):
+def test_tensors_cross_as_arrays(torch, same):
     tensor = torch.ones(3, requires_grad=True)
     assert same(
         unpack(pack([tensor * 2, torch.tensor(1, dtype=torch.int64)])), [np.full(3, 2.0, "f4"), np.int64(1)]
@@ -226,7 +213,7 @@ def test_bytes_that_lie_are_refused(name):
         unpack(data)
 
 
-def test_the_depth_of_proofs_crosses():
+def test_the_depth_of_proofs_crosses(same):
     value = 1
     for _ in range(MAX_DEPTH):
         value = [value]

@@ -11,19 +11,6 @@ from hypothesis.extra import numpy as hnp
 from vglib.course.wire import DTYPES, WireError, pack, unpack
 
 
-def same(a, b):
-    """Whether two values are alike, kinds and all."""
-    if isinstance(a, np.ndarray | np.generic):
-        return (
-            type(a) is type(b) and a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
-        )
-    if isinstance(a, list | tuple):
-        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    return type(a) is type(b) and (a == b or a != a)
-
-
 def message(value, arrays=(), data=b""):
     """Return bytes with any header."""
     return raw(json.dumps({"value": value, "arrays": list(arrays)}).encode(), data)
@@ -51,7 +38,7 @@ PLAIN = st.recursive(
 
 @settings(max_examples=200)
 @given(PLAIN)
-def test_any_plain_value_comes_back(value):
+def test_any_plain_value_comes_back(same, value):
     assert same(value, unpack(pack(value)))
 
 
